@@ -94,7 +94,11 @@ class Retryable(CrmSyncError):
 
 
 class Unreachable(Retryable):
-    """No usable answer. For a write the outcome is unknown until it is read back."""
+    """No usable answer. For a write the outcome is unknown until it is read back, unless the call never arrived."""
+
+    def __init__(self, message: str, *, possibly_processed: bool = True) -> None:
+        super().__init__(message)
+        self.possibly_processed = possibly_processed
 
 
 class LimitReached(Retryable):

@@ -1,0 +1,38 @@
+"""The only code that speaks HTTP to a CRM, and the registry of connectors: the one place that names a concrete CRM.
+
+Belongs here: the protocol (base.py), what all connectors share (transport.py, access.py), one package per CRM.
+Not here: SQL (store/), what to read or write and when (flows/), field rules (config/mappings/, steps/mapping.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Final, cast
+
+from crm_sync.connectors.base import Connector
+from crm_sync.errors import BadSettings
+from crm_sync.ports import Services
+from crm_sync.settings import Settings
+from crm_sync.specs.model import ConnectionSpec
+
+_FACTORIES: Final[Mapping[str, str]] = {
+    "salesforce": "crm_sync.connectors.salesforce.connector:SalesforceConnector",
+    "hubspot": "crm_sync.connectors.hubspot.connector:HubspotConnector",
+    "dynamics": "crm_sync.connectors.dynamics.connector:DynamicsConnector",
+}
+"""Kind of CRM -> "module:class", imported when first used: vendor libraries are dear to import."""
+
+KINDS: Final = tuple(_FACTORIES)
+
+
+def build(connection: ConnectionSpec, services: Services, settings: Settings) -> Connector:
+    """Make the connector of a connection; BadSettings where the kind of CRM is unknown or its settings are incomplete."""
+    where = _FACTORIES.get(connection.crm)
+    if where is None:
+        raise BadSettings(
+            f"{connection.name}: unknown kind of CRM {connection.crm!r} in connections.yaml; known are {', '.join(KINDS)}."
+        )
+    module, _, name = where.partition(":")
+    factory = getattr(import_module(module), name)
+    return cast(Connector, factory(connection, services, settings))
