@@ -1,0 +1,100 @@
+"""Serve the control API of an emulator (listed in faults.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from crm_sync.emulators.desk import Desk
+from crm_sync.emulators.faults import CONTROL, Fault, Faults
+from crm_sync.emulators.state import Duplicate
+from crm_sync.emulators.tokens import TokenBook
+
+Answer = Callable[[dict[str, Any]], Any]
+
+
+def json_response(content: Any, status: int = 200) -> Response:
+    """Return a JSON response."""
+    return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+def build_control(desk: Desk, faults: Faults) -> Starlette:
+    """Build the control application of one emulator."""
+    tokens = TokenBook(desk.state)
+
+    def route(path: str, answer: Answer, method: str = "POST") -> Route:
+        return Route(CONTROL + path, _endpoint(answer, method), methods=[method])
+
+    def add_faults(body: Any) -> Any:
+        faults.add([Fault(**one) for one in (body if isinstance(body, list) else [body])])
+        return {"faults": faults.waiting()}
+
+    def clear(_: Any) -> Any:
+        faults.clear()
+        return {"faults": []}
+
+    def reset(_: Any) -> Any:
+        faults.reset_calls()
+        return faults.calls()
+
+    def down(body: dict[str, Any]) -> Any:
+        faults.down = bool(body["down"])
+        return {"down": faults.down}
+
+    def create(body: dict[str, Any]) -> Any:
+        return {"id": desk.create(body["object"], body["values"], body.get("associations") or {})}
+
+    def edit(body: dict[str, Any]) -> Any:
+        _found(desk.edit(body["object"], body["id"], body.get("values") or {}, body.get("associations") or {}), body)
+        return {"id": body["id"]}
+
+    def delete(body: dict[str, Any]) -> Any:
+        _found(desk.delete(body["object"], body["id"]), body)
+        return {"id": body["id"]}
+
+    return Starlette(
+        routes=[
+            route("faults", add_faults),
+            route("faults", lambda _: {"faults": faults.waiting()}, "GET"),
+            route("faults", clear, "DELETE"),
+            route("down", down),
+            route("calls", lambda _: faults.calls(), "GET"),
+            route("calls/reset", reset),
+            route("knobs", faults.turn),
+            route("knobs", lambda _: faults.turn({}), "GET"),
+            route("tokens/expire", lambda _: {"expired": tokens.expire_all()}),
+            route("create", create),
+            route("edit", edit),
+            route("delete", delete),
+            route("dump", lambda query: {"records": list(desk.live(query["object"]))}, "GET"),
+            route("find", lambda query: {"records": desk.find(query["object"], query["field"], query["value"])}, "GET"),
+        ]
+    )
+
+
+def _found(found: bool, body: dict[str, Any]) -> None:
+    if not found:
+        raise LookupError(f"no live {body['object']} with id {body['id']}")
+
+
+def _endpoint(answer: Answer, method: str) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        raw = b"" if method in ("GET", "DELETE") else await request.body()
+        try:
+            given: Any = orjson.loads(raw) if raw else dict(request.query_params)
+            return json_response(await run_in_threadpool(answer, given))
+        except LookupError as error:
+            return json_response({"error": f"{type(error).__name__}: {error}"}, 404)
+        except Duplicate as error:
+            return json_response({"error": str(error)}, 409)
+        except (ValueError, TypeError) as error:
+            return json_response({"error": f"{type(error).__name__}: {error}"}, 400)
+
+    return endpoint

@@ -1,0 +1,80 @@
+"""What a person does at the CRM's own screen: create, edit, delete; stamps and versions move as usual.
+
+Each CRM's `build` sets `app.state.desk` to its own subclass where a person's edit does more than merge values (computed
+fields, stamps kept as properties, ids of its own form, both directions of an association).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from crm_sync.emulators.state import Record, State, field_sql
+
+
+class Desk:
+    """A person's hands on the records of one CRM."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    def new_id(self, object: str) -> str:
+        """Return a fresh record id in the CRM's form."""
+        return str(self.state.next_number(f"id:{object}"))
+
+    def create(self, object: str, values: Mapping[str, Any], associations: Mapping[str, Sequence[str]]) -> str:
+        """Create a record and return its id; `associations` is other object -> ids."""
+        with self.state.transaction():
+            id = self.new_id(object)
+            self.state.insert(object, id, values)
+            self.associate(object, id, associations)
+        return id
+
+    def edit(self, object: str, id: str, values: Mapping[str, Any], associations: Mapping[str, Sequence[str]]) -> bool:
+        """Change values, and replace the associations to each object named; False if there is no such live record."""
+        with self.state.transaction():
+            if values and self.state.update(object, id, values) is None:
+                return False
+            self.associate(object, id, associations)
+        return True
+
+    def delete(self, object: str, id: str) -> bool:
+        """Delete a record; False if there is no such live record."""
+        return self.state.delete(object, id) is not None
+
+    def associate(self, object: str, id: str, associations: Mapping[str, Sequence[str]]) -> None:
+        """Replace the associations to each object named (here: one type, one direction)."""
+        for other, ids in associations.items():
+            old = self.state.associations(object, [id], other).get(id, [])
+            self.state.dissociate([(object, id, other, to_id, type_id) for to_id, type_id in old])
+            self.state.associate([(object, id, other, to_id, 0) for to_id in ids])
+
+    def show(self, record: Record) -> dict[str, Any]:
+        """Return a record as the control API shows it: values without technical additions."""
+        return {
+            "id": record.id,
+            "values": record.values,
+            "created_us": record.created_us,
+            "modified_us": record.modified_us,
+            "seq": record.seq,
+        }
+
+    def live(self, object: str, where: str = "", params: Sequence[Any] = ()) -> Iterator[dict[str, Any]]:
+        """Yield live records (`where` as in State.scan) with associations: other object -> ids, lowest type first."""
+        targets = self.state.association_targets(object)
+        records = self.state.scan(object, where=where, params=params)
+        ids = [record.id for record in records]
+        linked = {other: self.state.associations(object, ids, other) for other in targets}
+        for record in records:
+            pairs = {other: sorted(all_.get(record.id, []), key=lambda pair: pair[1]) for other, all_ in linked.items()}
+            yield {
+                **self.show(record),
+                "associations": {
+                    other: list(dict.fromkeys(to_id for to_id, _ in found)) for other, found in pairs.items() if found
+                },
+            }
+
+    def find(self, object: str, field: str, value: str) -> list[dict[str, Any]]:
+        """Return the live records whose field reads `value` (as text); "id" asks for the record id."""
+        column = "id" if field == "id" else field_sql(field)
+        return list(self.live(object, f"CAST({column} AS TEXT) = ?", [value]))

@@ -1,0 +1,98 @@
+"""Start and stop emulators as a process of their own, for tests and the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from crm_sync.emulators.serving import CannotServe, addresses_file
+from crm_sync.emulators.settings import CRMS
+
+
+class EmulatorProcess:
+    """A child process that serves emulators; it ends when the thread that started it ends (use the main thread)."""
+
+    def __init__(
+        self, state_dir: Path, only: Sequence[str] = CRMS, *, limits: bool = False, options: Sequence[str] = ()
+    ) -> None:
+        """Prepare; `options` are further command-line options, such as ("--seed", "7")."""
+        self.state_dir, self.only, self.limits, self.options = state_dir, tuple(only), limits, tuple(options)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.addresses: dict[str, Any] = {}
+
+    def start(self, timeout_seconds: float = 60.0) -> EmulatorProcess:
+        """Start and wait until all listen; a restart keeps ports, CA, credentials and records. Raises CannotServe."""
+        self.state_dir.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "crm_sync.emulators", "--state", str(self.state_dir)]
+        command += ["--only", ",".join(self.only), "--die-with-parent", str(os.getpid()), *self.options]
+        command += ["--limits"] if self.limits else []
+        log = self.state_dir / "emulators.log"
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        deadline = time.monotonic() + timeout_seconds
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                self._fail(f"ended with code {self.process.returncode}", log)
+            try:
+                found = json.loads(addresses_file(self.state_dir).read_bytes())
+            except (OSError, ValueError):
+                found = {}
+            if found.get("pid") == self.process.pid:
+                self.addresses = found
+                return self
+            time.sleep(0.02)
+        self.kill()
+        self._fail(f"did not listen within {timeout_seconds:g} s", log)
+        return self
+
+    def _fail(self, what: str, log: Path) -> None:
+        lines = log.read_text(errors="replace").strip().splitlines()
+        self.process = None
+        raise CannotServe(f"The emulators {what}: {lines[-1] if lines else 'no message'} (all of it in {log})")
+
+    def stop(self) -> None:
+        """Stop cleanly and wait."""
+        if self.process is not None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+            self.process = None
+
+    def kill(self) -> None:
+        """End it at once, as kill -9 does, and wait."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def __enter__(self) -> EmulatorProcess:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def environment(addresses: Mapping[str, Any]) -> dict[str, str]:
+    """Return the environment variables that point config/connections.yaml at these emulators."""
+    out = {"CRM_SYNC_CA_BUNDLE": str(addresses["ca_bundle"])}
+    if "salesforce" in addresses:
+        one = addresses["salesforce"]
+        out |= {"SALESFORCE_URL": one["url"]}
+        out |= {"SALESFORCE_CLIENT_ID": one["client_id"], "SALESFORCE_CLIENT_SECRET": one["client_secret"]}
+    if "hubspot" in addresses:
+        one = addresses["hubspot"]
+        out |= {"HUBSPOT_URL": one["url"], "HUBSPOT_TOKEN": one["token"], "HUBSPOT_CLIENT_ID": one["client_id"]}
+        out |= {"HUBSPOT_CLIENT_SECRET": one["client_secret"], "HUBSPOT_REFRESH_TOKEN": one["refresh_token"]}
+    if "dynamics" in addresses:
+        one = addresses["dynamics"]
+        out |= {"DYNAMICS_URL": one["url"], "DYNAMICS_AUTHORITY": f"{one['url']}/{one['tenant']}"}
+        out |= {"DYNAMICS_CLIENT_ID": one["client_id"], "DYNAMICS_CLIENT_SECRET": one["client_secret"]}
+    return out

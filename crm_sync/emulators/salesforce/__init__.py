@@ -1,0 +1,5 @@
+"""The Salesforce emulator.
+
+Belongs here: what Salesforce alone does, by its fact sheet. Not here: what all emulators share (crm_sync/emulators); any
+connector code (connectors/).
+"""

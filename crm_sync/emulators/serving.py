@@ -1,0 +1,226 @@
+"""Serve emulators over TLS, each on its own port, in one process.
+
+The private CA stays in the state directory, so that a restart keeps it. Ports are those given, else those of the last
+run where free, else any free one. `emulators.json` appears (atomically) once all of them listen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import importlib
+import json
+import os
+import secrets
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import trustme
+import uvicorn
+from starlette.applications import Starlette
+
+from crm_sync.emulators.control import build_control
+from crm_sync.emulators.desk import Desk
+from crm_sync.emulators.faults import FaultMiddleware, Faults
+from crm_sync.emulators.settings import CRMS, EmulatorSettings
+from crm_sync.emulators.state import State
+
+RESOLUTION_US = {"salesforce": 1_000_000, "hubspot": 1_000, "dynamics": 1_000_000}
+PR_SET_PDEATHSIG = 1
+
+
+class CannotServe(Exception):
+    """A port is taken or the state directory is unusable; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one process serves. `ports`: CRM -> port, those left out are chosen. `knobs`: as in EmulatorSettings."""
+
+    state_dir: Path
+    crms: Sequence[str] = CRMS
+    ports: Mapping[str, int] = field(default_factory=dict)
+    token_seconds: float = 1800.0
+    knobs: Mapping[str, Any] = field(default_factory=dict)
+
+
+def addresses_file(state_dir: Path) -> Path:
+    """Return where the addresses of the running emulators are written."""
+    return state_dir / "emulators.json"
+
+
+def open_state(state_dir: Path, crm: str) -> State:
+    """Open the records of one CRM, as the emulator does."""
+    return State(state_dir / f"{crm}.sqlite", resolution_us=RESOLUTION_US[crm])
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read, atomically."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+    os.replace(draft, path)
+
+
+def certificates(state_dir: Path) -> tuple[Path, Path]:
+    """Return (CA bundle, server key and certificate chain), made at the first call and kept."""
+    key, bundle, server = state_dir / "ca.key", state_dir / "ca.pem", state_dir / "server.pem"
+    if key.exists() and bundle.exists():
+        authority = trustme.CA.from_pem(bundle.read_bytes(), key.read_bytes())
+    else:
+        authority = trustme.CA(organization_name="crm-sync emulators")
+        write_private(key, authority.private_key_pem.bytes())
+        write_private(bundle, authority.cert_pem.bytes())
+        server.unlink(missing_ok=True)
+    if not server.exists():
+        leaf = authority.issue_cert("localhost", "127.0.0.1")
+        write_private(server, leaf.private_key_and_cert_chain_pem.bytes())
+    return bundle, server
+
+
+def credentials(state: State) -> dict[str, str]:
+    """Return what clients of one CRM must present; random at first, then kept."""
+    kept: dict[str, str] | None = state.get_meta("credentials")
+    if kept is None:
+        kept = {
+            "client_id": secrets.token_hex(16),
+            "client_secret": secrets.token_urlsafe(24),
+            "refresh_token": secrets.token_urlsafe(24),
+            "token": f"pat-na1-{secrets.token_hex(16)}",
+            "tenant": f"{secrets.token_hex(4)}-0000-4000-8000-{secrets.token_hex(6)}",
+        }
+        state.set_meta("credentials", kept)
+    return kept
+
+
+def listen(port: int | None, preferred: int | None, crm: str) -> socket.socket:
+    """Return a listening loopback socket. Raises CannotServe if the given port is taken."""
+    for candidate in [port] if port else [preferred, 0]:
+        if candidate is None:
+            continue
+        server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            server.bind(("127.0.0.1", candidate))
+            server.listen(256)
+        except OSError as error:
+            server.close()
+            if port:
+                raise CannotServe(
+                    f"Port {port} for the {crm} emulator cannot be opened ({error.strerror}). "
+                    f"Stop what listens there, or choose another with --{crm}-port."
+                ) from None
+            continue
+        return server
+    raise CannotServe(f"No free port for the {crm} emulator on 127.0.0.1.")
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that leaves the signals to us (several run in one loop)."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@dataclass(slots=True)
+class Running:
+    """One emulator about to serve."""
+
+    crm: str
+    socket: socket.socket
+    state: State
+    server: _Server
+    address: dict[str, Any]
+
+
+def prepare(plan: Plan, crm: str, server_pem: Path, preferred: int | None) -> Running:
+    """Open the port and the state of one CRM and build its application."""
+    sock = listen(plan.ports.get(crm), preferred, crm)
+    url = f"https://localhost:{sock.getsockname()[1]}"
+    state = open_state(plan.state_dir, crm)
+    presented = credentials(state)
+    settings = EmulatorSettings(
+        crm=crm, url=url, state_dir=plan.state_dir, token_seconds=plan.token_seconds, knobs=plan.knobs, **presented
+    )
+    faults = Faults(plan.knobs)
+    app: Starlette = importlib.import_module(f"crm_sync.emulators.{crm}.app").build(state, faults, settings)
+    desk: Desk = getattr(app.state, "desk", None) or Desk(state)
+    config = uvicorn.Config(
+        FaultMiddleware(app, build_control(desk, faults), faults),
+        ssl_certfile=str(server_pem),
+        ssl_version=ssl.PROTOCOL_TLS_SERVER,
+        proxy_headers=False,
+        server_header=False,
+        access_log=False,
+        log_level="warning",
+        lifespan="off",
+        timeout_keep_alive=60,
+        timeout_graceful_shutdown=2,
+    )
+    return Running(crm, sock, state, _Server(config), {"url": url, **presented})
+
+
+def _last_ports(state_dir: Path) -> dict[str, int]:
+    try:
+        last = json.loads(addresses_file(state_dir).read_bytes())
+        return {crm: int(last[crm]["url"].rsplit(":", 1)[1]) for crm in CRMS if crm in last}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask the kernel (Linux) to end this process when its parent `parent` ends."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+async def serve(plan: Plan) -> None:
+    """Serve until SIGTERM or SIGINT. Raises CannotServe."""
+    plan.state_dir.mkdir(parents=True, exist_ok=True)
+    bundle, server_pem = certificates(plan.state_dir)
+    last = _last_ports(plan.state_dir)
+    running: list[Running] = []
+    try:
+        for crm in plan.crms:
+            one = prepare(plan, crm, server_pem, last.get(crm))
+            running.append(one)
+        await _run(plan, running, bundle)
+    finally:
+        for one in running:
+            one.socket.close()
+            one.state.close()
+
+
+async def _run(plan: Plan, running: list[Running], bundle: Path) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        for one in running:
+            one.server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    tasks = [asyncio.create_task(one.server.serve(sockets=[one.socket])) for one in running]
+    while not all(one.server.started for one in running):
+        if any(task.done() for task in tasks):
+            stop()
+            break
+        await asyncio.sleep(0.01)
+    else:
+        addresses: dict[str, Any] = {"pid": os.getpid(), "ca_bundle": str(bundle.absolute())}
+        addresses |= {one.crm: one.address for one in running}
+        write_private(addresses_file(plan.state_dir), json.dumps(addresses, indent=2).encode())
+        for one in running:
+            sys.stdout.write(f"{one.crm}: {one.address['url']}\n")
+        sys.stdout.flush()
+    await asyncio.gather(*tasks)
