@@ -1,0 +1,64 @@
+"""One embedded server for the whole test session, a fresh migrated database for each test module."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from crm_sync.store.database import Database
+from crm_sync.store.migrating import migrate
+from crm_sync.store.postgres import running
+
+os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    """Return the URL of a running server (of its database crm_sync, which stays empty)."""
+    state_dir = Path(tempfile.mkdtemp(prefix="crm-sync-tests-"))
+    # Where the tests run as root, the server runs as another account, which must be able to walk in.
+    state_dir.chmod(0o711)
+    with running(state_dir) as url:
+        yield url
+    shutil.rmtree(state_dir, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def _template(server_url: str) -> str:
+    name = f"template_{secrets.token_hex(4)}"
+    _on_server(server_url, f"CREATE DATABASE {name}")
+    migrate(_with_name(server_url, name))
+    return name
+
+
+@pytest.fixture(scope="module")
+def database_url(server_url: str, _template: str) -> Iterator[str]:
+    """Return the URL of a migrated, empty database that belongs to this test module."""
+    name = f"test_{secrets.token_hex(6)}"
+    _on_server(server_url, f"CREATE DATABASE {name} TEMPLATE {_template}")
+    yield _with_name(server_url, name)
+    _on_server(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="module")
+def database(database_url: str) -> Iterator[Database]:
+    """Return an open Database on this module's own database."""
+    opened = Database(database_url)
+    yield opened
+    opened.close()
+
+
+def _with_name(server_url: str, name: str) -> str:
+    return f"{server_url.rpartition('/')[0]}/{name}"
+
+
+def _on_server(server_url: str, statement: str) -> None:
+    with psycopg.connect(_with_name(server_url, "postgres"), autocommit=True) as connection:
+        connection.execute(statement)  # type: ignore[call-overload]
