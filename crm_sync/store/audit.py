@@ -1,0 +1,121 @@
+"""The audit trail: append-only, one row per changed record and direction.
+
+Belongs here: table audit. Not here: operations such as sign-in (journal), counts that leave no row (tallies).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from crm_sync.store.queries import queries
+from crm_sync.store.staging import Connection, stage
+
+Q = queries("audit")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One audit row. `fields`: [{field, decision, rule, winner}]; `contents` is encrypted; `disposition` counts in the books."""
+
+    direction: str
+    action: str
+    connection: str
+    entity: str
+    object: str
+    record_id: str | None
+    hub_id: UUID | None
+    disposition: str | None = None
+    read_run_id: UUID | None = None
+    fields: list[dict[str, Any]] = field(default_factory=list)
+    contents: bytes | None = None
+    actor: str = "crm-sync"
+    result: str = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """One audit row as read back."""
+
+    at: datetime
+    run_id: UUID
+    direction: str
+    action: str
+    disposition: str | None
+    connection: str
+    object: str
+    record_id: str | None
+    fields: list[dict[str, Any]]
+    contents: bytes | None
+    actor: str
+    result: str
+
+
+COLUMNS = (
+    "run_id",
+    "read_run_id",
+    "direction",
+    "action",
+    "disposition",
+    "connection",
+    "entity",
+    "object",
+    "record_id",
+    "hub_id",
+    "fields",
+    "contents",
+    "actor",
+    "result",
+)
+
+
+def append(conn: Connection, run_id: UUID, entries: Iterable[Entry]) -> None:
+    """Append audit rows of a run, in the transaction of what they tell."""
+    rows = (
+        (
+            run_id,
+            e.read_run_id,
+            e.direction,
+            e.action,
+            e.disposition,
+            e.connection,
+            e.entity,
+            e.object,
+            e.record_id,
+            e.hub_id,
+            Jsonb(e.fields),
+            e.contents,
+            e.actor,
+            e.result,
+        )
+        for e in entries
+    )
+    if stage(conn, "audit", COLUMNS, rows):
+        conn.execute(Q["insert_staged"])
+
+
+def ensure_partitions(conn: Connection) -> None:
+    """Make the partitions of this month and the next."""
+    conn.execute(Q["ensure_partitions"])
+
+
+def history(conn: Connection, hub_id: UUID) -> list[HistoryRow]:
+    """Return everything that happened to a golden record, oldest first."""
+    return [HistoryRow(*row) for row in conn.execute(Q["history"], {"hub_id": hub_id}).fetchall()]
+
+
+def count_by_action(conn: Connection, run_ids: Sequence[UUID]) -> dict[tuple[str, str, str, str], int]:
+    """Return (connection, entity, direction, action) -> rows of these runs."""
+    rows = conn.execute(Q["count_by_action"], {"run_ids": list(run_ids)}).fetchall()
+    return {(r[0], r[1], r[2], r[3]): int(r[4]) for r in rows}
+
+
+def count_by_disposition(conn: Connection, run_ids: Sequence[UUID]) -> dict[tuple[str, str, str], int]:
+    """Return (connection, entity, disposition) -> records that these runs read."""
+    rows = conn.execute(Q["count_by_disposition"], {"run_ids": list(run_ids)}).fetchall()
+    return {(r[0], r[1], r[2]): int(r[3]) for r in rows}

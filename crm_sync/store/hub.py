@@ -1,0 +1,108 @@
+"""The hub: golden records, and the queue of those to plan anew.
+
+Belongs here: tables hub_record and hub_change. Not here: encryption of documents (keyring), deciding values (steps).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from crm_sync.store.queries import queries
+from crm_sync.store.staging import Connection, stage
+
+Q = queries("hub")
+
+COLUMNS = ("hub_id", "entity", "form_id", "doc", "vector", "evidence", "sources", "facts", "missing_required")
+
+
+@dataclass(frozen=True, slots=True)
+class HubRow:
+    """A golden record as stored; `doc` is encrypted under its subject key, `revision` counts its changes."""
+
+    hub_id: UUID
+    form_id: int
+    doc: bytes
+    vector: bytes
+    evidence: bytes
+    sources: list[str]
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewHubRow:
+    """A golden record to write."""
+
+    hub_id: UUID
+    entity: str
+    form_id: int
+    doc: bytes
+    vector: bytes
+    evidence: bytes
+    sources: list[str]
+    facts: dict[str, Any]
+    missing_required: int
+
+
+def load_hub_records(conn: Connection, hub_ids: Sequence[UUID]) -> dict[UUID, HubRow]:
+    """Return golden records by id; unknown ids are left out."""
+    rows = conn.execute(Q["load_hub_records"], {"hub_ids": list(hub_ids)}).fetchall()
+    return {row[0]: HubRow(*row) for row in rows}
+
+
+def existing_hub_ids(conn: Connection, entity: str, hub_ids: Sequence[UUID]) -> set[UUID]:
+    """Return which ids are golden records of the entity."""
+    rows = conn.execute(Q["existing_hub_ids"], {"entity": entity, "hub_ids": list(hub_ids)}).fetchall()
+    return {row[0] for row in rows}
+
+
+def _staged(conn: Connection, rows: Iterable[NewHubRow]) -> int:
+    return stage(
+        conn,
+        "hub_record",
+        COLUMNS,
+        (
+            (r.hub_id, r.entity, r.form_id, r.doc, r.vector, r.evidence, r.sources, Jsonb(r.facts), r.missing_required)
+            for r in rows
+        ),
+    )
+
+
+def insert_hub_records(conn: Connection, rows: Iterable[NewHubRow]) -> None:
+    """Write new golden records."""
+    if _staged(conn, rows):
+        conn.execute(Q["insert_staged"])
+
+
+def update_hub_records(conn: Connection, rows: Iterable[NewHubRow]) -> None:
+    """Write changed golden records; each gets the next revision."""
+    if _staged(conn, rows):
+        conn.execute(Q["update_staged"])
+
+
+def enqueue_changes(conn: Connection, entity: str, hub_ids: Iterable[UUID]) -> None:
+    """Queue golden records for planning; once each."""
+    ids = list(hub_ids)
+    if ids:
+        conn.execute(Q["enqueue_changes"], {"entity": entity, "hub_ids": ids})
+
+
+def take_changes(conn: Connection, entity: str, limit: int) -> list[UUID]:
+    """Take up to `limit` golden records out of the queue; they return to it if the transaction fails."""
+    return [row[0] for row in conn.execute(Q["take_changes"], {"entity": entity, "limit": limit}).fetchall()]
+
+
+def count_changes(conn: Connection, entity: str) -> int:
+    """Return how many golden records wait for planning."""
+    row = conn.execute(Q["count_changes"], {"entity": entity}).fetchone()
+    return int(row[0]) if row else 0
+
+
+def count_records(conn: Connection, entity: str) -> tuple[int, int]:
+    """Return (golden records, those that lack a required field)."""
+    row = conn.execute(Q["count_records"], {"entity": entity}).fetchone()
+    return (int(row[0]), int(row[1])) if row else (0, 0)

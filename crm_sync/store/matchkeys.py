@@ -1,0 +1,41 @@
+"""Match keys: keyed hashes (HMAC, 128 bit) of normalised fields, by which golden records are found without decrypting any.
+
+Belongs here: table match_key. Not here: normalising and verifying (steps/matching).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from crm_sync.store.queries import queries
+from crm_sync.store.staging import Connection, stage
+
+Q = queries("matchkeys")
+
+
+def candidates(conn: Connection, entity: str, keys: Iterable[tuple[str, bytes]]) -> dict[tuple[str, bytes], list[UUID]]:
+    """Return (rule, digest) -> hub ids for the keys that are known."""
+    wanted = list(keys)
+    if not wanted:
+        return {}
+    rows = conn.execute(
+        Q["candidates"], {"entity": entity, "rules": [k[0] for k in wanted], "digests": [k[1] for k in wanted]}
+    ).fetchall()
+    found: dict[tuple[str, bytes], list[UUID]] = {}
+    for rule, digest, hub_id in rows:
+        ids = found.setdefault((rule, bytes(digest)), [])
+        if hub_id not in ids:
+            ids.append(hub_id)
+    return found
+
+
+def replace(
+    conn: Connection, entity: str, hub_ids: Sequence[UUID], keys: Iterable[tuple[str, bytes, UUID]], *, fresh: bool
+) -> None:
+    """Write the match keys (rule, digest, hub id) of golden records in place of their old ones; `fresh`: there are none."""
+    if hub_ids and not fresh:
+        conn.execute(Q["forget"], {"hub_ids": list(hub_ids)})
+    rows = ((entity, rule, digest, hub_id) for rule, digest, hub_id in keys)
+    if stage(conn, "match_key", ("entity", "rule", "digest", "hub_id"), rows):
+        conn.execute(Q["insert_staged"])

@@ -1,0 +1,75 @@
+-- name: find_links
+-- Links, with their shadows, of CRM records by id.
+select l.link_id, l.hub_id, l.connection, l.object, l.record_id, l.is_primary, l.state,
+       s.form_id, s.crm_vector, s.hub_vector, s.crm_known, s.hub_known, s.gate, s.version, s.stamp, s.base
+from identity_link l left join shadow s using (link_id)
+where l.connection = %(connection)s and l.object = %(object)s and l.record_id = any(%(record_ids)s);
+
+-- name: links_by_hub
+-- All links, with their shadows, of golden records.
+select l.link_id, l.hub_id, l.connection, l.object, l.record_id, l.is_primary, l.state,
+       s.form_id, s.crm_vector, s.hub_vector, s.crm_known, s.hub_known, s.gate, s.version, s.stamp, s.base
+from identity_link l left join shadow s using (link_id)
+where l.hub_id = any(%(hub_ids)s);
+
+-- name: gates
+-- What was last seen of CRM records: the gate and version of the shadow, or the gate of what is held.
+select l.record_id, s.gate, s.version, s.stamp, l.state
+from identity_link l join shadow s using (link_id)
+where l.connection = %(connection)s and l.object = %(object)s and l.record_id = any(%(record_ids)s)
+union all
+select record_id, gate, null, null, 'held' from quarantine
+where connection = %(connection)s and object = %(object)s and record_id = any(%(record_ids)s)
+union all
+select record_id, gate, null, null, 'held' from review
+where connection = %(connection)s and object = %(object)s and record_id = any(%(record_ids)s)
+  and state = 'open' and link_id is null and gate is not null;
+
+-- name: resolve_records
+-- The golden record of CRM records, tombstones included (a reference to a deleted record still says which).
+select record_id, hub_id from identity_link
+where connection = %(connection)s and object = %(object)s and record_id = any(%(record_ids)s);
+
+-- name: resolve_hubs
+-- The CRM record of golden records in one CRM object.
+select hub_id, record_id from identity_link
+where connection = %(connection)s and object = %(object)s and hub_id = any(%(hub_ids)s)
+  and is_primary and state = 'live';
+
+-- name: occupied
+-- Which golden records already have any link in this CRM object.
+select distinct hub_id from identity_link
+where connection = %(connection)s and object = %(object)s and hub_id = any(%(hub_ids)s);
+
+-- name: insert_links
+-- New links.
+insert into identity_link (hub_id, entity, connection, object, record_id, is_primary, linked_by, run_id)
+select hub_id, entity, connection, object, record_id, is_primary, linked_by, run_id from stage_identity_link
+returning link_id, record_id;
+
+-- name: upsert_shadows
+-- What the links remember.
+insert into shadow (link_id, form_id, crm_vector, hub_vector, crm_known, hub_known, gate, version, stamp, base)
+select link_id, form_id, crm_vector, hub_vector, crm_known, hub_known, gate, version, stamp, base from stage_shadow
+on conflict (link_id) do update
+set form_id = excluded.form_id, crm_vector = excluded.crm_vector, hub_vector = excluded.hub_vector,
+    crm_known = excluded.crm_known, hub_known = excluded.hub_known, gate = excluded.gate, version = excluded.version,
+    stamp = excluded.stamp, base = excluded.base;
+
+-- name: touch
+-- A newer version of records whose mapped fields did not change.
+update shadow s set version = t.version, stamp = t.stamp
+from unnest(%(record_ids)s::text[], %(versions)s::text[], %(stamps)s::timestamptz[]) as t (record_id, version, stamp),
+     identity_link l
+where l.connection = %(connection)s and l.object = %(object)s and l.record_id = t.record_id and s.link_id = l.link_id
+  and (s.version is distinct from t.version) and (s.stamp is null or s.stamp <= t.stamp);
+
+-- name: set_state
+-- Move links to another state.
+update identity_link l set state = t.state, merged_into = t.merged_into
+from unnest(%(link_ids)s::bigint[], %(states)s::text[], %(merged)s::text[]) as t (link_id, state, merged_into)
+where l.link_id = t.link_id;
+
+-- name: count_links
+-- Links by connection, entity and state.
+select connection, entity, state, count(*) from identity_link group by 1, 2, 3;

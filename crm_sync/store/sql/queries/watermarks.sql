@@ -1,0 +1,23 @@
+-- name: load_watermark
+-- The committed position of a stream, and the unfinished read if there is one.
+select watermark, resume, resume_mode, resume_from, read_at from watermark
+where connection = %(connection)s and entity = %(entity)s;
+
+-- name: save_progress
+-- Remember how far an unfinished read has landed.
+insert into watermark (connection, entity, resume, resume_mode, resume_from)
+values (%(connection)s, %(entity)s, %(resume)s, %(mode)s, %(resume_from)s)
+on conflict on constraint one_watermark_per_stream
+do update set resume = excluded.resume, resume_mode = excluded.resume_mode, resume_from = excluded.resume_from;
+
+-- name: finish_read
+-- The read is complete: the next one starts from this watermark (null keeps the old one).
+insert into watermark (connection, entity, watermark, read_at)
+values (%(connection)s, %(entity)s, %(watermark)s, now())
+on conflict on constraint one_watermark_per_stream
+do update set watermark = coalesce(excluded.watermark, watermark.watermark), read_at = now(),
+              resume = null, resume_mode = null, resume_from = null;
+
+-- name: streams_read
+-- Every stream that has been read completely at least once.
+select connection, entity from watermark where watermark is not null;

@@ -1,0 +1,51 @@
+"""Watermarks: where the next incremental read starts, and how far an unfinished one has come.
+
+Belongs here: table watermark. Not here: what the texts mean (connectors).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from crm_sync.store.queries import queries
+from crm_sync.store.staging import Connection
+
+Q = queries("watermarks")
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The position of one stream. `resume*` are None where no read is unfinished."""
+
+    watermark: str | None = None
+    resume: str | None = None
+    resume_mode: str | None = None
+    resume_from: str | None = None
+    read_at: datetime | None = None
+
+
+def load_position(conn: Connection, connection: str, entity: str) -> Position:
+    """Return the position of a stream; all None where it was never read."""
+    row = conn.execute(Q["load_watermark"], {"connection": connection, "entity": entity}).fetchone()
+    return Position(*row) if row else Position()
+
+
+def save_progress(
+    conn: Connection, connection: str, entity: str, *, mode: str, started_from: str | None, cursor: str | None
+) -> None:
+    """Remember the cursor of the page just landed, in the same transaction."""
+    conn.execute(
+        Q["save_progress"],
+        {"connection": connection, "entity": entity, "resume": cursor, "mode": mode, "resume_from": started_from},
+    )
+
+
+def finish_read(conn: Connection, connection: str, entity: str, watermark: str | None) -> None:
+    """Commit the watermark with the last page; None keeps the old one."""
+    conn.execute(Q["finish_read"], {"connection": connection, "entity": entity, "watermark": watermark})
+
+
+def streams_read(conn: Connection) -> set[tuple[str, str]]:
+    """Return (connection, entity) of every stream that was read completely at least once."""
+    return {(row[0], row[1]) for row in conn.execute(Q["streams_read"]).fetchall()}
