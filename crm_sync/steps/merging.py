@@ -178,9 +178,10 @@ def needs_projection(rules: CellRules, incoming: Incoming, shadow: Shadow, hub: 
     """Name the cells in which project(hub) matters: those where the CRM changed and the hub changed, may be fuller, or has no base."""
     crm_changed = ~incoming.absent & ~(shadow.crm_known & (incoming.crm == shadow.crm))
     hub_changed = ~shadow.hub_known | (hub != shadow.hub)
-    first = ~shadow.crm_known & ~incoming.null & ~hub_null
+    first = ~shadow.crm_known & ~hub_null
     known = shadow.crm_known & (hub_changed | rules.lossy[None, :])
-    return crm_changed & (first | known)
+    needed: Mask = crm_changed & (first | known)
+    return needed
 
 
 def merge(rules: CellRules, incoming: Incoming, shadow: Shadow, hub: HubSide, sent: Sent) -> Merged:

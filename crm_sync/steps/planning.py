@@ -25,7 +25,8 @@ class Plan(IntEnum):
 
 def hub_moved(shadow: Shadow, hub: Hashes) -> Mask:
     """Tell where the hub's value is not the one that the CRM reflects, (n, m)."""
-    return ~shadow.hub_known | (hub != shadow.hub)
+    moved: Mask = ~shadow.hub_known | (hub != shadow.hub)
+    return moved
 
 
 def plan(
