@@ -12,7 +12,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from crm_sync.store.crypto import new_master_key
 from crm_sync.store.database import Database
+from crm_sync.store.keyring import Keyring
 from crm_sync.store.migrating import migrate
 from crm_sync.store.postgres import running
 
@@ -55,10 +57,22 @@ def database(database_url: str) -> Iterator[Database]:
     opened.close()
 
 
+@pytest.fixture(scope="module")
+def master_key() -> str:
+    """Return the text of this module's master key."""
+    return new_master_key()
+
+
+@pytest.fixture(scope="module")
+def keyring(database: Database, master_key: str) -> Keyring:
+    """Return the open keys of this module's database."""
+    return Keyring.open(database, master_key)
+
+
 def _with_name(server_url: str, name: str) -> str:
     return f"{server_url.rpartition('/')[0]}/{name}"
 
 
 def _on_server(server_url: str, statement: str) -> None:
     with psycopg.connect(_with_name(server_url, "postgres"), autocommit=True) as connection:
-        connection.execute(statement)  # type: ignore[call-overload]
+        connection.execute(statement)
