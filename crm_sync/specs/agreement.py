@@ -122,7 +122,7 @@ def judge_references(entities: Mapping[str, EntityFile], mappings: MappingFiles,
                     mistakes.add(
                         file.file,
                         file.lines[mapped.field],
-                        f"the reference {mapped.field!r} needs {spec.target!r}, which mappings/{directory} does not map",
+                        f"the reference {mapped.field!r} needs {spec.target!r}, not mapped in mappings/{directory}",
                         f"write mappings/{directory}/{spec.target}.yaml, or do not map the reference",
                     )
                 continue

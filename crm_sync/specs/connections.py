@@ -44,12 +44,10 @@ def read_connections(
 def _connection(
     name: str, section: Section, lines: dict[str, int], kinds: Collection[str], environment: Mapping[str, str]
 ) -> ConnectionSpec:
-    lines[name] = section.node.line
+    lines[name] = section.at
     lines[f"{name}.mappings"] = section.line("mappings")
     if name == HUB:
-        section.add(
-            section.node.line, f"a connection cannot be named {HUB!r}; priority lists use it for the hub", "rename it"
-        )
+        section.add(section.at, f"a connection cannot be named {HUB!r}; priority lists use it for the hub", "rename it")
     crm = section.choice("crm", kinds, required=True)
     auth = section.choice("auth", AUTHS, required=True)
     if crm and auth and auth not in AUTHS_OF_KIND.get(crm, AUTHS):

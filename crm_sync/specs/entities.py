@@ -23,6 +23,8 @@ class EntityFile:
     file: str
     spec: EntitySpec
     lines: dict[str, int] = field(default_factory=dict)
+    unsure: set[str] = field(default_factory=set)
+    """Fields with a mistake of their own: their mappings are not judged by them."""
 
 
 def read_entity(file: str, name: str, node: Node, mistakes: Mistakes) -> EntityFile | None:
@@ -36,7 +38,12 @@ def read_entity(file: str, name: str, node: Node, mistakes: Mistakes) -> EntityF
     out = EntityFile(file, EntitySpec(name, 1, ()), {"": node.line})
     version = int(top.number("version", default=1, low=1) or 1)
     sections = top.named("fields", "field", required=True)
-    fields = tuple(_field(n, s, out.lines) for n, s in sections)
+    fields: tuple[FieldSpec, ...] = ()
+    for field_name, section in sections:
+        before = len(mistakes.found)
+        fields += (_field(field_name, section, out.lines),)
+        if len(mistakes.found) > before:
+            out.unsure.add(field_name)
     if not sections and top.has("fields"):
         top.add(top.line("fields"), f"entity {name!r} has no fields; expected at least one")
     known = {f.name: f for f in fields}
@@ -47,11 +54,9 @@ def read_entity(file: str, name: str, node: Node, mistakes: Mistakes) -> EntityF
 
 
 def _field(name: str, section: Section, lines: dict[str, int]) -> FieldSpec:
-    lines[name] = section.node.line
+    lines[name] = section.at
     if name in RESERVED:
-        section.add(
-            section.node.line, f"{name!r} cannot name a field; the hub uses it itself", f"rename it, e.g. {name}_text"
-        )
+        section.add(section.at, f"{name!r} cannot name a field; the hub uses it itself", f"rename it, e.g. {name}_text")
     kind = section.member("type", FieldType, FieldType.TEXT, required=True)
     told = section.has("type")
     limit = section.number("max_length", low=1, high=1_000_000)

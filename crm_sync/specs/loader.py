@@ -92,9 +92,7 @@ def _mappings(
                 )
             mapping = None
             if tree is not None:
-                mapping = read_mapping(
-                    file, directory.name, name, tree, entity.spec if entity else None, reader.mistakes
-                )
+                mapping = read_mapping(file, directory.name, name, tree, entity, reader.mistakes)
             if mapping is None:
                 broken.add((directory.name, name))
             else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from crm_sync.specs.entities import EntityFile
 from crm_sync.specs.model import (
     Association,
     Direction,
@@ -37,12 +38,13 @@ class MappingFile:
 
 
 def read_mapping(
-    file: str, crm: str, name: str, node: Node, entity: EntitySpec | None, mistakes: Mistakes
+    file: str, crm: str, name: str, node: Node, known: EntityFile | None, mistakes: Mistakes
 ) -> MappingFile | None:
     """Read the mapping file of entity `name`; without a readable entity nothing can be judged."""
     top = Section(file, node, f"mapping of {name!r}", mistakes)
-    if not top.entries or entity is None:
+    if not top.entries or known is None:
         return None
+    entity = known.spec
     stated = top.text("entity", required=True, default=name)
     if stated != name:
         top.add(top.line("entity"), f"the file is named {name!r} but says entity {stated!r}", "make the two equal")
@@ -52,10 +54,12 @@ def read_mapping(
     fields: list[FieldMapping] = []
     sources = top.section("fields", f"'fields' of {top.what}", required=True)
     for key, (inner, line) in (sources.entries if sources else {}).items():
-        section = Section(file, inner, f"field {key!r}", mistakes)
+        section = Section(file, inner, f"field {key!r}", mistakes, line)
         lines[key] = line
         if key not in entity.field_names:
             section.add(line, f"entity {name!r} has no field {key!r}", suggest(key, entity.field_names))
+            continue
+        if key in known.unsure:
             continue
         mapped = _field(entity.field(key), section, lines)
         if mapped is not None:
@@ -100,7 +104,7 @@ def _field(spec: FieldSpec, section: Section, lines: dict[str, int]) -> FieldMap
     on_inbound = section.member("on_inbound", OnInbound, OnInbound.REPLACE)
     if lossy and not section.has("on_inbound") and direction is not Direction.OUT:
         section.add(
-            section.node.line,
+            section.at,
             f"{section.what} loses: {lossy}",
             "say what a change made there does: `on_inbound: replace`, `review` or `ignore`",
         )

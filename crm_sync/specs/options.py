@@ -126,7 +126,7 @@ def _values(section: Section, spec: FieldSpec, options: dict[str, object], losse
     missing = [v for v in spec.values if v not in inner.entries]
     if missing and (not default or default not in inner.entries):
         inner.add(
-            inner.node.line,
+            inner.at,
             f"'values' of {section.what} says nothing for {', '.join(missing)}",
             "add the values, or `default:` with a value that has an entry",
         )

@@ -72,14 +72,16 @@ def suggest(word: str, known: Iterable[str]) -> str:
 class Section:
     """One mapping of a rule file, read key by key; `done` reports the keys that nobody asked for."""
 
-    def __init__(self, file: str, node: Node, what: str, mistakes: Mistakes) -> None:
+    def __init__(self, file: str, node: Node, what: str, mistakes: Mistakes, line: int | None = None) -> None:
         self.file, self.node, self.what, self.mistakes = file, node, what, mistakes
+        self.at = node.line if line is None else line
+        """The line of the key under which the section stands."""
         self._asked: set[str] = set()
         self.entries: dict[str, tuple[Node, int]] = {}
         if isinstance(node.value, dict):
             self.entries = node.value
         else:
-            self.add(node.line, f"{what} is {node.shape}; expected a mapping (key: value)")
+            self.add(self.at, f"{what} is {node.shape}; expected a mapping (key: value)")
 
     def add(self, line: int, message: str, suggestion: str = "") -> None:
         """Note a mistake of this file."""
@@ -88,7 +90,7 @@ class Section:
     def line(self, key: str) -> int:
         """Return the line of a key, or of the section where it is missing."""
         entry = self.entries.get(key)
-        return self.node.line if entry is None else entry[1]
+        return self.at if entry is None else entry[1]
 
     def has(self, key: str) -> bool:
         """Tell whether the key is there with a value."""
@@ -185,7 +187,7 @@ class Section:
     def section(self, key: str, what: str, *, required: bool = False) -> Section | None:
         """Return the mapping under a key."""
         node = self.take(key, required=required)
-        return None if node is None else Section(self.file, node, what, self.mistakes)
+        return None if node is None else Section(self.file, node, what, self.mistakes, self.line(key))
 
     def nodes(self, key: str, *, required: bool = False) -> list[Node]:
         """Return the list under a key, empty where there is none; a single scalar is not taken for a list."""
@@ -225,7 +227,7 @@ class Section:
                     "starting with a letter, at most 40",
                 )
                 continue
-            out.append((name, Section(self.file, node, f"{what} {name!r}", self.mistakes)))
+            out.append((name, Section(self.file, node, f"{what} {name!r}", self.mistakes, line)))
         return out
 
     def done(self) -> None:

@@ -83,7 +83,8 @@ def normalise(name: str, texts: Texts) -> NDArray[np.object_]:
 
     exact: the value itself; email: lower case, None if malformed; phone: the number without its extension, None for
     what is no number; name and company: without case, accents and punctuation; name_or_empty: as name, where null
-    counts as the empty name, so that two records without one agree; host: the host of a web address; digits: digits alone.
+    counts as the empty name, so that two records without one agree; host: the host of a web address; digits: the
+    digits alone.
     """
     function = _NORMALISERS[name]
     seen: dict[str, str | None] = {ABSENT: None, NULL: "" if name == "name_or_empty" else None}
