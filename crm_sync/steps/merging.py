@@ -205,17 +205,14 @@ def merge(rules: CellRules, incoming: Incoming, shadow: Shadow, hub: HubSide, se
     settle(sent.mask & (incoming.crm == sent.crm), Cell.RECEIPT)
     settle(first & ((incoming.null & hub.null) | agrees), Cell.AGREE)
     settle(first & incoming.null, Cell.STAND)
-    restoring = open_ & outward_only
-    settle(restoring, Cell.STAND)
+    settle(outward_only, Cell.STAND)
     settle(incoming.pending, Cell.WAIT)
     settle(first & hub.null, Cell.TAKE)
     first_conflict = open_ & first
     settle(~first & (hub_changed | lossy) & agrees, Cell.AGREE)
     settle(~first & ~hub_changed & rules.lossy_review, Cell.HOLD)
-    ignoring = open_ & ~first & ~hub_changed & rules.lossy_ignore
-    settle(ignoring, Cell.STAND)
+    settle(~first & ~hub_changed & rules.lossy_ignore, Cell.STAND)
     conflict = open_ & ~first & hub_changed
-    restoring |= ignoring
 
     if first_conflict.any():
         decided = _first_link(rules, incoming, hub)
@@ -223,7 +220,7 @@ def merge(rules: CellRules, incoming: Incoming, shadow: Shadow, hub: HubSide, se
     if conflict.any():
         decided = _by_policy(rules, incoming, hub)
         cells[conflict] = decided[conflict]
-    return _outcome(cells, restoring, conflict | first_conflict, incoming, shadow, hub, sent)
+    return _outcome(cells, conflict | first_conflict, incoming, shadow, hub, sent)
 
 
 def _first_link(rules: CellRules, incoming: Incoming, hub: HubSide) -> NDArray[np.uint8]:
@@ -248,7 +245,6 @@ def _by_policy(rules: CellRules, incoming: Incoming, hub: HubSide) -> NDArray[np
 
 def _outcome(
     cells: NDArray[np.uint8],
-    restoring: Mask,
     conflict: Mask,
     incoming: Incoming,
     shadow: Shadow,
@@ -261,7 +257,7 @@ def _outcome(
     new_hub = np.where(took, incoming.lifted, hub.hashes)
     shadow_hub = np.where(receipt, sent.hub, np.where(agree | took, new_hub, shadow.hub))
     crm_known = shadow.crm_known | receipt | agree | took | stand
-    hub_known = (shadow.hub_known | receipt | agree | took) & ~(stand & restoring)
+    hub_known = (shadow.hub_known | receipt | agree | took) & ~stand
     held = (cells == Cell.HOLD) | (cells == Cell.WAIT)
     applied = took & (new_hub != hub.hashes)
     disposition = np.select(

@@ -75,7 +75,7 @@ def decide(rule: Rule, cell: Cell, incoming: Any, stamp: tuple[int, int], hub: H
     if not known and incoming is None:  # 5
         return "STAND", False
     if rule.direction == "out":  # 6
-        return "RESTORE", False
+        return "STAND", False
     if rule.lift(incoming) is PENDING:  # 7
         return "WAIT", False
     if not known and hub.value is None:  # 8
@@ -87,7 +87,7 @@ def decide(rule: Rule, cell: Cell, incoming: Any, stamp: tuple[int, int], hub: H
     if not moved and rule.lossy and rule.on_inbound == "review":  # 11
         return "HOLD", False
     if not moved and rule.lossy and rule.on_inbound == "ignore":  # 12
-        return "RESTORE", False
+        return "STAND", False
     if not moved:  # 13
         return "TAKE", False
     return conflict(rule, incoming, stamp, hub), True  # 14
@@ -136,10 +136,8 @@ def merge(rule: Rule, cell: Cell, source: Any, stamp: tuple[int, int], hub: HubC
         cell.crm, cell.hub = incoming, lifted
         hub.value, hub.earliest, hub.latest, hub.source = lifted, stamp[0], stamp[1], rule.connection
     elif decision == "STAND":
-        cell.crm = incoming
-    elif decision == "RESTORE":
         cell.crm, cell.hub = incoming, UNKNOWN
-    if decision in ("RECEIPT", "AGREE", "TAKE", "STAND", "RESTORE"):
+    if decision in ("RECEIPT", "AGREE", "TAKE", "STAND"):
         cell.decided = source
     if incoming is not ABSENT:
         cell.closed = decision if decision in ("HOLD", "WAIT") else None

@@ -259,7 +259,7 @@ class Plain:
         for cells, values, stamp in zip(self.rows, sources, stamps, strict=True):
             pairs = zip(self.rules, cells, values, strict=True)
             outcomes = [slow.merge(r, c, v, stamp, h) for r, (c, h), v in pairs]
-            decisions.append([{"RESTORE": "STAND"}.get(o[0], o[0]) for o in outcomes])
+            decisions.append([o[0] for o in outcomes])
             contested.append([o[1] for o in outcomes])
             dispositions.append(slow.disposition([o[2] for o in outcomes]))
         return decisions, contested, dispositions
