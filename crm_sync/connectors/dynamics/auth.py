@@ -1,8 +1,8 @@
 """Get access tokens for Dataverse from Entra ID by client credentials, through msal.
 
 A new msal application is made for every token: msal replays failures from memory for a minute or longer, and keeps its
-own token cache, which would hand out a token that Dataverse has just refused. Tokens are fetched once an hour, so nothing
-is lost.
+own token cache, which would hand out a token that Dataverse has just refused. Tokens are fetched once an hour, so
+nothing is lost.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ class ClientCredentials:
             return self._refused(
                 said,
                 BadSettings(
-                    f"{self._connection.name}: Entra ID answered {said}: the tenant in {_variable(self._connection)} or the "
-                    f"address in {self._connection.address_env} does not exist. Check both."
+                    f"{self._connection.name}: Entra ID answered {said}: the tenant in {_variable(self._connection)} "
+                    f"or the address in {self._connection.address_env} does not exist. Check both."
                 ),
             )
         return self._refused(

@@ -108,9 +108,9 @@ class Metadata:
                 break
             self._api.services.clock.sleep(POLL_SECONDS)
         raise Refused(
-            f"{self._api.connection.name}: {mapping.object}: the index of the alternate key on {mapping.external_key} is "
-            f"{status}. Where it is Failed, look for two rows with the same value and reactivate the key in the maker "
-            "portal; otherwise wait and run `crm-sync provision --apply` again.",
+            f"{self._api.connection.name}: {mapping.object}: the index of the alternate key on {mapping.external_key} "
+            f"is {status}. Where it is Failed, look for two rows with the same value and reactivate the key in the "
+            "maker portal; otherwise wait and run `crm-sync provision --apply` again.",
             error_class=ErrorClass.SCHEMA,
             code=f"KEY_{status.upper()}",
         )
@@ -191,8 +191,9 @@ def _key_column(mapping: MappingSpec) -> dict[str, Any]:
 def _column(field: FieldMapping) -> dict[str, Any]:
     if field.transform not in _COLUMNS:
         raise BadSettings(
-            f"mapping of {field.field}: crm-sync cannot create a Dataverse column for the transform {field.transform!r}; it "
-            f"can for {', '.join(sorted(_COLUMNS))}. Create {field.source} by hand and remove `provision`."
+            f"mapping of {field.field}: crm-sync cannot create a Dataverse column for the transform "
+            f"{field.transform!r}; it can for {', '.join(sorted(_COLUMNS))}. Create {field.source} by hand "
+            "and remove `provision`."
         )
     body = _attribute(field.source, field.transform, field.field.replace("_", " "), "Created by crm-sync.")
     length = field.options.get("max_length")

@@ -1,8 +1,8 @@
 """Read rows: change tracking for all and for changes, filters for windows, In() for ids and keys.
 
 A change stream starts with a tracked read of everything; its last page carries a delta link, our watermark. Dataverse
-does not promise that the link reaches back to the start of a long read, so a read of several pages ends with a second look
-at what was modified since shortly before its first call. Deletions in that time are found by reconciliation alone.
+does not promise that the link reaches back to the start of a long read, so a read of several pages ends with a second
+look at what was modified since shortly before its first call. Deletions in that time are found by reconciliation alone.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _GUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 class Position:
     """Where a read stands; as JSON it is a cursor, and with `delta` alone a watermark.
 
-    `next` is the link to go on with. `since` is set in a read of everything: what was modified from then on is looked at
-    once more. `delta` is set once that second look is due (or, in a watermark, always). `select` is what the stream reads:
-    a delta link cannot be given other columns, so a change of mapping starts a new stream.
+    `next` is the link to go on with. `since` is set in a read of everything: what was modified from then on is looked
+    at once more. `delta` is set once that second look is due (or, in a watermark, always). `select` is what the stream
+    reads: a delta link cannot be given other columns, so a change of mapping starts a new stream.
     """
 
     select: str
@@ -199,8 +199,8 @@ class Reader:
             position = Position("")
         if position.select != selection(mapping):
             raise CursorExpired(
-                f"{self._api.connection.name}: {mapping.object}: the change stream was started for other columns than the "
-                "mapping has now; everything must be read again.",
+                f"{self._api.connection.name}: {mapping.object}: the change stream was started for other columns than "
+                "the mapping has now; everything must be read again.",
                 error_class=ErrorClass.SCHEMA,
                 code="OTHER_COLUMNS",
             )

@@ -1,7 +1,7 @@
 """Write rows through $batch: one part a command, each with its own precondition, each with its own outcome.
 
-A create is a PATCH on our alternate key with `If-None-Match: *`; an update is a PATCH on the id with `If-Match`. Neither
-can overwrite what we have not seen, so a part that is sent twice is refused the second time, never done twice.
+A create is a PATCH on our alternate key with `If-None-Match: *`; an update is a PATCH on the id with `If-Match`.
+Neither can overwrite what we have not seen, so a part that is sent twice is refused the second time, never done twice.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
-"""The Dynamics 365 emulator.
+"""The pretend Dynamics 365: Entra ID tokens and the Dataverse Web API v9.2 over accounts and contacts.
 
-Belongs here: what Dynamics 365 alone does, by its fact sheet. Not here: what all emulators share (crm_sync/emulators); any
-connector code (connectors/).
+Goals: what a sync client meets: OData reads with paging, annotations and change tracking, conditional writes by id or
+alternate key, $batch with change sets, bulk actions, definitions, service protection limits, and the real error bodies.
+Non-goals: other tables, plug-ins, security roles, views, FetchXML, $expand, $apply. Those answer 501 and name the request.
+Belongs here: what only Dataverse does. Not here: records, faults, tokens, serving (the package above).
 """
