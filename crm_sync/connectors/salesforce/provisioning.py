@@ -29,7 +29,7 @@ _TYPES: Final[Mapping[str, Mapping[str, Any]]] = {
 def provision(calls: Calls, mapping: MappingSpec, *, apply: bool) -> list[ProvisionStep]:
     """List what the object must have; with `apply`, create what is missing.
 
-    Raises Refused where a field of that name exists but is hidden from us, or is of another kind: a person must mend it.
+    Raises Refused where a field of that name exists but is hidden or of another kind: a person must mend it.
     """
     name = calls.connection.name
     described = {field["name"]: field for field in calls.describe(mapping.object)["fields"]}

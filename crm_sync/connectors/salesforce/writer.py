@@ -55,7 +55,7 @@ class _Writing:
         self._stop: LimitReached | BadCredentials | None = None
 
     def send(self, chunk: list[Command]) -> list[Outcome]:
-        """Send a chunk of one action; where the whole call is refused, find out whose fault it is: good rows still go."""
+        """Send a chunk of one action; where the whole call is refused, find out why: good rows still go."""
         if self._stop is not None:
             return [_not_sent(c, self._stop) for c in chunk]
         try:
@@ -121,7 +121,8 @@ class _Writing:
             "body": _body(mapping, command),
         }
         if command.stamp is not None:
-            request["httpHeaders"] = {"If-Unmodified-Since": format_datetime(command.stamp.astimezone(UTC), usegmt=True)}
+            seen = command.stamp.astimezone(UTC)
+            request["httpHeaders"] = {"If-Unmodified-Since": format_datetime(seen, usegmt=True)}
         return request
 
 

@@ -1,0 +1,207 @@
+"""Answer the sObject Collections: up to 200 records a call, each for itself unless allOrNone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from crm_sync.emulators.salesforce import ids
+from crm_sync.emulators.salesforce.failures import Answer, Call, Failure, Invalid, Problem, Unsupported, malformed_json
+from crm_sync.emulators.salesforce.records import NO_IDS, Records, Saved
+from crm_sync.emulators.salesforce.schema import STANDARD_ELSEWHERE
+from crm_sync.emulators.salesforce.values import deserialize
+
+MOST = 200
+ROLLED_BACK = Problem(
+    "ALL_OR_NONE_OPERATION_ROLLED_BACK",
+    "Record rolled back because not all records were valid and the request was using AllOrNone header",
+)
+Write = Callable[[], Saved]
+
+
+class _Undo(Exception):
+    """Leaves the transaction of an allOrNone request."""
+
+
+class Collections:
+    """The collections of one org."""
+
+    def __init__(self, records: Records) -> None:
+        self.records = records
+        self.org = records.org
+
+    def create(self, call: Call) -> Answer:
+        """POST composite/sobjects."""
+        writes: list[Write] = []
+        for row in self.rows(call):
+            sobject = self.type_of(row)
+            if id_of(row) is not None:
+                raise Failure(400, NO_IDS)
+            values = deserialize(self.org, sobject, row)
+            writes.append(lambda s=sobject, v=values: self.records.create(s, v))  # type: ignore[misc]
+        return self.run(call, writes, upsert=False)
+
+    def update(self, call: Call) -> Answer:
+        """PATCH composite/sobjects."""
+        writes: list[Write] = []
+        for row in self.rows(call):
+            sobject = self.type_of(row)
+            values = deserialize(self.org, sobject, {k: v for k, v in row.items() if k.casefold() != "id"})
+            writes.append(self.updating(sobject, id_of(row), values))
+        return self.run(call, writes, upsert=False)
+
+    def upsert(self, call: Call, name: str, key: str) -> Answer:
+        """PATCH composite/sobjects/X/Ext__c: the key stands in each row."""
+        sobject = self.records.sobject(name)
+        field = self.records.key_field(sobject, key)
+        writes: list[Write] = []
+        for row in self.rows(call):
+            if self.type_of(row) != sobject:
+                raise Failure(400, Problem("INVALID_TYPE", f"all records must be of type {sobject}"))
+            if id_of(row) is not None:
+                raise Failure(400, NO_IDS)
+            values = deserialize(self.org, sobject, row)
+            value = values.pop(field.name, None)
+            if value is None:
+                writes.append(failing(Problem("MISSING_ARGUMENT", f"{field.name} not specified", ())))
+                continue
+            writes.append(lambda v=value, rest=values: self.records.upsert(sobject, field, v, rest))  # type: ignore[misc]
+        return self.run(call, writes, upsert=True)
+
+    def delete(self, call: Call) -> Answer:
+        """DELETE composite/sobjects?ids=."""
+        given = [one for one in call.query.get("ids", "").split(",") if one]
+        if not given:
+            raise Failure(400, Problem("INVALID_ID_FIELD", "ids is required"))
+        self.at_most(given)
+        return self.run(call, [self.deleting(one) for one in given], upsert=False)
+
+    def retrieve(self, call: Call, name: str) -> Answer:
+        """POST composite/sobjects/X {"ids", "fields"}, or GET with ?ids=&fields=; null for what is not there."""
+        sobject = self.records.sobject(name)
+        if call.method == "GET":
+            wanted, names = (call.query.get(key, "").split(",") for key in ("ids", "fields"))
+        else:
+            if not isinstance(call.body, dict):
+                raise malformed_json("The HTTP entity body is required")
+            wanted, names = call.body.get("ids") or [], call.body.get("fields") or []
+        self.at_most(wanted)
+        fields = [self.records.named(sobject, str(one)) for one in names]
+        parsed = [ids.parse(one) for one in wanted]
+        found = self.org.state.get_many(sobject, [one for one in parsed if one])
+        rows: list[dict[str, Any] | None] = []
+        for one in parsed:
+            record = found.get(one) if one else None
+            gone = record is None or record.deleted
+            rows.append(None if record is None or gone else self.records.row(call, sobject, record, fields))
+        return Answer(body=rows)
+
+    # -- parts
+
+    def rows(self, call: Call) -> list[dict[str, Any]]:
+        """Return the rows of the body."""
+        rows = call.body.get("records") if isinstance(call.body, dict) else None
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise malformed_json("The HTTP entity body is required: a list 'records' of objects")
+        if not rows:
+            raise Failure(400, Problem("INVALID_INPUT", "records is required and cannot be empty"))
+        self.at_most(rows)
+        return rows
+
+    @staticmethod
+    def at_most(rows: Sequence[Any]) -> None:
+        """Refuse a call of more than 200 rows."""
+        if len(rows) > MOST:
+            text = f"record limit reached. cannot submit more than {MOST} records into this operation"
+            raise Failure(400, Problem("LIMIT_EXCEEDED", text))
+
+    def type_of(self, row: dict[str, Any]) -> str:
+        """Return the object that a row says it is."""
+        attributes = row.get("attributes")
+        name = attributes.get("type") if isinstance(attributes, dict) else None
+        if not isinstance(name, str):
+            raise malformed_json("attributes.type is required in each record")
+        found = self.org.object(name)
+        if found is None:
+            if name.casefold() in STANDARD_ELSEWHERE:
+                raise Unsupported(f"the object {name}")
+            raise Failure(400, Problem("INVALID_TYPE", f"sObject type '{name}' is not supported."))
+        return found
+
+    def updating(self, sobject: str, text: Any, values: dict[str, Any]) -> Write:
+        """Return the update of a record named by an id in its row."""
+        parsed = ids.parse(text)
+        if text is None:
+            return failing(Problem("MISSING_ARGUMENT", "Id not specified in an update call", ()))
+        if parsed is None or self.org.prefix_object(parsed) != sobject:
+            return failing(Problem("MALFORMED_ID", f"{sobject} ID: id value of incorrect type: {text}", ("Id",)))
+
+        def write() -> Saved:
+            found = self.org.state.get(sobject, parsed)
+            if found is None:
+                raise Invalid(Problem("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", ()))
+            return self.records.update(sobject, parsed, values)
+
+        return write
+
+    def deleting(self, text: str) -> Write:
+        """Return the deletion of a record of whatever object its id says."""
+        parsed = ids.parse(text)
+        sobject = self.org.prefix_object(parsed) if parsed else None
+        if parsed is None or sobject is None:
+            return failing(Problem("MALFORMED_ID", f"malformed id {text}", ()))
+
+        def write() -> Saved:
+            found = self.org.state.get(sobject, parsed)
+            if found is None:
+                raise Invalid(Problem("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", ()))
+            if found.deleted:
+                raise Invalid(Problem("ENTITY_IS_DELETED", "entity is deleted", ()))
+            self.records.delete(sobject, parsed)
+            return Saved(parsed, created=False)
+
+        return write
+
+    def run(self, call: Call, writes: Sequence[Write], *, upsert: bool) -> Answer:
+        """Make the writes, each in a transaction of its own inside one; with allOrNone one failure undoes all."""
+        flag = call.query.get("allOrNone") if call.method == "DELETE" else call.body.get("allOrNone")
+        all_or_none = flag is True or flag == "true"
+        results: list[Saved | Invalid] = []
+        try:
+            with self.org.state.transaction():
+                results += [self.attempt(write) for write in writes]
+                if all_or_none and any(isinstance(one, Invalid) for one in results):
+                    raise _Undo
+        except _Undo:
+            results = [one if isinstance(one, Invalid) else Invalid(ROLLED_BACK) for one in results]
+        return Answer(body=[row(one, upsert) for one in results])
+
+    def attempt(self, write: Write) -> Saved | Invalid:
+        """Make one write; what it did is undone where it fails."""
+        try:
+            with self.org.state.transaction():
+                return write()
+        except Invalid as invalid:
+            return invalid
+
+
+def id_of(row: dict[str, Any]) -> Any:
+    """Return the id in a row, whatever its case."""
+    return next((value for name, value in row.items() if name.casefold() == "id"), None)
+
+
+def failing(problem: Problem) -> Write:
+    """Return a write that fails for this row alone."""
+
+    def write() -> Saved:
+        raise Invalid(problem)
+
+    return write
+
+
+def row(result: Saved | Invalid, upsert: bool) -> dict[str, Any]:
+    """Return one row of the answer."""
+    if isinstance(result, Invalid):
+        return {"success": False, "errors": [problem.row_form() for problem in result.problems]}
+    out: dict[str, Any] = {"id": result.id, "success": True, "errors": []}
+    return {**out, "created": result.created} if upsert else out
