@@ -1,4 +1,4 @@
-"""Entra ID for one tenant: openid-configuration, the v2.0 token endpoint for client credentials, the check of tokens."""
+"""Entra ID for one tenant: openid-configuration, the v2.0 token endpoint for client credentials, checking tokens."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Entra:
                 401,
                 "invalid_client",
                 7000215,
-                "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value.",
+                "Invalid client secret provided. Ensure that the value of the secret was sent.",
             )
         scope = form.get("scope", "")
         resource, _, name = scope.rpartition("/")

@@ -50,6 +50,13 @@ class DynamicsDesk(Desk):
         values |= {one.logical: values[one.name] for one in table.columns.values() if one.kind in LOOKUPS}
         return {**shown, "values": values}
 
+    def find(self, object: str, field: str, value: str) -> list[dict[str, Any]]:
+        """Return the live rows whose column reads `value`; columns by any of their names."""
+        column = self._tables.table(object).columns.get(field)
+        if column is None or column.sql == "id":
+            return super().find(object, "id" if column else field, value)
+        return list(self.live(object, f"CAST({column.sql} AS TEXT) = ?", [value]))
+
     def _stored(self, object: str, values: Mapping[str, Any]) -> dict[str, Any]:
         table = self._tables.table(object)
         navigation = table.navigation

@@ -2,7 +2,7 @@
 
 A delta link stands for the moment of the last page of a first tracked read, not of its first page: Dataverse promises
 no more, so clients must look for themselves at what changed meanwhile. It dies after seven days (knob "delta_seconds"),
-and when the table's definition changes.
+and when the table's definition changes. The knob "page_rows" makes pages smaller than clients ask for.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Queries:
             raise ODataError(400, "0x80060888", "Skip Clause is not supported in CRM")
         _only(call, options, KNOWN)
         preferences = call.preferences()
-        size = _page_size(preferences)
+        size = min(_page_size(preferences), int(self._faults.knob("page_rows", PAGE_ROWS)))
         cookie = _cookie(options["$skiptoken"]) if "$skiptoken" in options else None
         tracking = cookie.tracking if cookie else "odata.track-changes" in preferences or "$deltatoken" in options
         if tracking:

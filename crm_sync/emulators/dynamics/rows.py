@@ -194,8 +194,8 @@ class Rows:
             412,
             "0x80060892",
             (
-                f"Entity Key violated. A record with the same value for {error.field} already exists. A duplicate record "
-                "cannot be created. Select one or more unique values and try again."
+                f"Entity Key violated. A record with the same value for {error.field} already exists. A duplicate "
+                "record cannot be created. Select one or more unique values and try again."
             ),
         )
 

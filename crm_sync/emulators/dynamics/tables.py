@@ -202,8 +202,8 @@ def incoming(table: Table, column: Column, value: Any) -> Any:
                 400,
                 "0x80044331",
                 (
-                    f"A validation error occurred.  The length of the '{column.logical}' attribute of the '{table.logical}' "
-                    f"entity exceeded the maximum allowed length of '{limit}'."
+                    f"A validation error occurred.  The length of the '{column.logical}' attribute of the "
+                    f"'{table.logical}' entity exceeded the maximum allowed length of '{limit}'."
                 ),
             )
         return value or None
@@ -264,8 +264,8 @@ def _option(table: Table, column: Column, value: int) -> int:
             400,
             "0x8004431A",
             (
-                f"A validation error occurred.  The value {value} of '{column.logical}' on record of type '{table.logical}' "
-                f"is outside the valid range. Accepted Values: {','.join(options)}"
+                f"A validation error occurred.  The value {value} of '{column.logical}' on record of type "
+                f"'{table.logical}' is outside the valid range. Accepted Values: {','.join(options)}"
             ),
         )
     return value
