@@ -1,0 +1,158 @@
+"""Faults, control API and TLS of the emulators, around a tiny application."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from crm_sync.emulators.__main__ import main
+from crm_sync.emulators.control import build_control
+from crm_sync.emulators.desk import Desk
+from crm_sync.emulators.faults import FaultMiddleware, Faults
+from crm_sync.emulators.launcher import EmulatorProcess, environment
+from crm_sync.emulators.serving import CannotServe, certificates, listen, open_state, server_of
+from crm_sync.emulators.state import State
+
+
+@dataclass
+class Site:
+    url: str
+    http: requests.Session
+    state: State
+    faults: Faults
+
+    def control(self, path: str, body: object) -> None:
+        assert self.http.post(f"{self.url}/__emulator__/{path}", json=body, timeout=10).status_code == 200
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    bundle, server_pem = certificates(tmp_path)
+    state = open_state(tmp_path, "hubspot")
+    faults = Faults({"limits": False})
+
+    def item(request: Request) -> JSONResponse:
+        state.insert("things", request.path_params["id"], {"n": request.path_params["id"]})
+        return JSONResponse({"limits": faults.knob("limits")})
+
+    app = Starlette(routes=[Route("/things/{id}", item, methods=["POST"])])
+    server = server_of(FaultMiddleware(app, build_control(Desk(state), faults), faults), server_pem)
+    sock = listen(None, None, "hubspot")
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[sock])))
+    thread.start()
+    with requests.Session() as http:
+        http.trust_env = False
+        http.verify = str(bundle)
+        yield Site(f"https://localhost:{sock.getsockname()[1]}", http, state, faults)
+    server.should_exit = True
+    thread.join()
+    sock.close()
+    state.close()
+
+
+def test_requests_are_counted_by_route(site: Site) -> None:
+    for id in ("7", "8"):
+        assert site.http.post(f"{site.url}/things/{id}", timeout=10).json() == {"limits": False}
+    assert site.http.get(f"{site.url}/nowhere", timeout=10).status_code == 404
+    calls = site.http.get(f"{site.url}/__emulator__/calls", timeout=10).json()
+    assert calls == {"total": 3, "by": {"GET /nowhere": 1, "POST /things/{id}": 2}}
+    site.control("calls/reset", {})
+    assert site.faults.calls()["total"] == 0
+
+
+def test_dropped_after_means_done_but_unanswered(site: Site) -> None:
+    site.control("faults", [{"action": "drop_after", "method": "POST", "path": "^/things/1", "skip": 1}])
+    assert site.http.post(f"{site.url}/things/10", timeout=10).ok
+    with pytest.raises(requests.ConnectionError):
+        site.http.post(f"{site.url}/things/11", timeout=10)
+    assert site.state.get("things", "11") is not None
+    assert site.http.post(f"{site.url}/things/12", timeout=10).ok
+
+
+def test_dropped_before_means_not_done(site: Site) -> None:
+    site.control("faults", {"action": "drop_before"})
+    with pytest.raises(requests.ConnectionError):
+        site.http.post(f"{site.url}/things/1", json={"a": "b"}, timeout=10)
+    assert site.state.count("things") == 0
+
+
+def test_a_status_with_headers_and_body(site: Site) -> None:
+    fault = {"action": "status", "status": 429, "headers": {"Retry-After": "3"}, "body": {"category": "X"}, "times": 2}
+    site.control("faults", [fault])
+    for _ in range(2):
+        answer = site.http.post(f"{site.url}/things/1", timeout=10)
+        assert (answer.status_code, answer.headers["retry-after"], answer.json()) == (429, "3", {"category": "X"})
+    assert site.http.post(f"{site.url}/things/1", timeout=10).ok
+    site.control("faults", [fault])
+    assert site.http.delete(f"{site.url}/__emulator__/faults", timeout=10).json() == {"faults": []}
+    assert site.http.post(f"{site.url}/things/2", timeout=10).ok
+    bad = site.http.post(f"{site.url}/__emulator__/faults", json=[{"action": "explode"}], timeout=10)
+    assert bad.status_code == 400
+
+
+def test_down_closes_every_connection_but_control(site: Site) -> None:
+    site.control("down", {"down": True})
+    with pytest.raises(requests.ConnectionError):
+        site.http.post(f"{site.url}/things/1", timeout=10)
+    site.control("down", {"down": False})
+    assert site.http.post(f"{site.url}/things/1", timeout=10).ok
+
+
+def test_a_person_at_the_screen(site: Site) -> None:
+    base = f"{site.url}/__emulator__"
+    id = site.http.post(f"{base}/create", json={"object": "c", "values": {"a": "x"}}, timeout=10).json()["id"]
+    site.control("edit", {"object": "c", "id": id, "values": {"a": "y"}, "associations": {"d": ["5"]}})
+    asked = {"object": "c", "field": "a", "value": "y"}
+    [found] = site.http.get(f"{base}/find", params=asked, timeout=10).json()["records"]
+    assert (found["id"], found["associations"]) == (id, {"d": ["5"]})
+    site.control("knobs", {"limits": True})
+    assert site.http.post(f"{site.url}/things/1", timeout=10).json() == {"limits": True}
+    site.control("delete", {"object": "c", "id": id})
+    assert site.http.get(f"{base}/dump", params={"object": "c"}, timeout=10).json() == {"records": []}
+    assert site.http.post(f"{base}/delete", json={"object": "c", "id": id}, timeout=10).status_code == 404
+
+
+def test_the_ca_outlives_a_restart_and_keys_are_private(tmp_path: Path) -> None:
+    first = [path.read_bytes() for path in certificates(tmp_path)]
+    assert [path.read_bytes() for path in certificates(tmp_path)] == first
+    assert {(tmp_path / name).stat().st_mode & 0o777 for name in ("ca.key", "server.pem")} == {0o600}
+
+
+def test_a_taken_port_is_one_clear_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with listen(None, None, "hubspot") as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(CannotServe, match=f"Port {port} for the salesforce emulator"):
+            listen(port, None, "salesforce")
+        with listen(None, port, "salesforce") as other:
+            assert other.getsockname()[1] != port
+        assert main(["--state", str(tmp_path), "--only", "hubspot", "--hubspot-port", str(port)]) == 2
+    assert f"Port {port}" in capsys.readouterr().err
+    assert main(["--state", str(tmp_path), "--only", "sugar"]) == 2
+
+
+def test_the_process_restarts_at_the_same_addresses(tmp_path: Path) -> None:
+    process = EmulatorProcess(tmp_path, ["hubspot"])
+    with process:
+        first = process.addresses
+        assert json.loads((tmp_path / "emulators.json").read_text())["pid"] == first["pid"] != os.getpid()
+        assert set(environment(first)) == {
+            "CRM_SYNC_CA_BUNDLE", "HUBSPOT_URL", "HUBSPOT_TOKEN", "HUBSPOT_CLIENT_ID", "HUBSPOT_CLIENT_SECRET",
+            "HUBSPOT_REFRESH_TOKEN",
+        }
+        process.kill()
+        second = process.start().addresses
+        assert {**second, "pid": 0} == {**first, "pid": 0}
+        calls = requests.get(f"{second['hubspot']['url']}/__emulator__/calls", verify=second["ca_bundle"], timeout=10)
+        assert calls.json()["total"] == 0
