@@ -1,0 +1,191 @@
+"""Batches of up to 100 records: envelopes, what is all-or-nothing, what is partial (207)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from crm_sync.emulators.hubspot.properties import instant
+from crm_sync.emulators.hubspot.records import Records
+from crm_sync.emulators.hubspot.refusals import Refusal, invalid
+from crm_sync.emulators.state import Record
+
+MAX_INPUTS = 100
+
+Input = Mapping[str, Any]
+Answer = tuple[int, dict[str, Any] | None]
+"""HTTP status and body."""
+
+
+def envelope(
+    now_us: int, good_status: int, results: Sequence[Mapping[str, Any]], errors: Sequence[Mapping[str, Any]]
+) -> Answer:
+    """Wrap the results of a batch; with errors it is a 207."""
+    now = instant(now_us)
+    body: dict[str, Any] = {"status": "COMPLETE", "results": list(results), "startedAt": now, "completedAt": now}
+    if errors:
+        body |= {"numErrors": len(errors), "errors": list(errors)}
+    return (207 if errors else good_status), body
+
+
+def inputs_of(document: Any, most: int = MAX_INPUTS) -> list[Input]:
+    """Return the inputs of a batch request; 400 where there are too many or none."""
+    inputs = document.get("inputs") if isinstance(document, Mapping) else None
+    if not isinstance(inputs, list) or not all(isinstance(one, Mapping) for one in inputs):
+        raise invalid("Invalid input JSON: inputs must be an array of objects.")
+    if not inputs:
+        raise invalid("Invalid input JSON: inputs must not be empty.")
+    if len(inputs) > most:
+        raise invalid(f"The maximum number of inputs supported in a batch request for this object type is {most}.")
+    return inputs
+
+
+def _traces(inputs: Sequence[Input]) -> bool:
+    """Tell whether every input carries its own trace id, which makes a batch partial."""
+    traces = [one.get("objectWriteTraceId") for one in inputs]
+    return all(traces) and len(set(traces)) == len(traces)
+
+
+def _no_duplicates(ids: Sequence[str]) -> None:
+    twice = sorted({one for one in ids if ids.count(one) > 1}) if len(set(ids)) < len(ids) else []
+    if twice:
+        raise invalid(f"Duplicate IDs found in batch input: [{', '.join(twice)}]. IDs must be unique")
+
+
+class Batches:
+    """Batch requests on records."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._state = records.state
+
+    def read(self, object: str, document: Any, archived: bool) -> Answer:
+        """Read records by id or unique property; missing ones share one error, trace ids or not."""
+        ids = [str(one.get("id", "")) for one in inputs_of(document)]
+        id_property = document.get("idProperty")
+        if id_property is None or id_property == "hs_object_id":
+            found = self._state.get_many(object, ids)
+        else:
+            self._records.check_id_property(object, id_property)
+            pairs = {} if archived else {one: self._state.find_unique(object, id_property, one) for one in ids}
+            found = {one: record for one, record in pairs.items() if record is not None}
+        live = {
+            one: record
+            for one, record in found.items()
+            if record.deleted == archived and (record.merged_into is None or not record.deleted)
+        }
+        names = document.get("properties") or None
+        unique = {record.id: record for one in dict.fromkeys(ids) if (record := live.get(one)) is not None}
+        missing = [one for one in dict.fromkeys(ids) if one not in live]
+        return envelope(
+            self._state.now_us(), 200, [self._records.show(one, names) for one in unique.values()],
+            [self._missing(object, missing)] if missing else [],
+        )  # fmt: skip
+
+    def _missing(self, object: str, ids: Sequence[str]) -> dict[str, Any]:
+        what = self._records.properties.object(object).extra["singular"].upper()
+        return {
+            "status": "error",
+            "category": "OBJECT_NOT_FOUND",
+            "message": f"Could not get some {what} objects, they may be deleted or not exist. Check that ids are "
+            "valid.",
+            "context": {"ids": list(ids)},
+        }
+
+    def create(self, object: str, document: Any) -> Answer:
+        """Create records: all or none, or partially where every input has its own trace id."""
+
+        def one(given: Input) -> dict[str, Any]:
+            record = self._records.create(object, given)
+            return self._shown(record, given)
+
+        return self._write(inputs_of(document), one, 201)
+
+    def update(self, object: str, document: Any) -> Answer:
+        """Update records by id (or unique property); ids that do not exist make a 207 in any case."""
+        inputs = inputs_of(document)
+        _no_duplicates([str(one.get("id", "")) for one in inputs])
+        missing: list[Input] = []
+        known: list[tuple[Input, Record]] = []
+        for given in inputs:
+            record = self._writable(object, given)
+            if record is None:
+                missing.append(given)
+            else:
+                known.append((given, record))
+        records = {id(given): record for given, record in known}
+
+        def one(given: Input) -> dict[str, Any]:
+            return self._shown(self._records.update(records[id(given)], given), given)
+
+        status, body = self._write([given for given, _ in known], one, 200, partial=_traces(inputs))
+        if missing and body is not None:
+            error = self._missing(object, [str(given.get("id")) for given in missing])
+            traces = [given["objectWriteTraceId"] for given in missing if given.get("objectWriteTraceId")]
+            if traces:
+                error["context"]["objectWriteTraceId"] = traces
+            return envelope(self._state.now_us(), status, body["results"], [*body.get("errors", []), error])
+        return status, body
+
+    def _writable(self, object: str, given: Input) -> Record | None:
+        id, id_property = str(given.get("id", "")), given.get("idProperty")
+        if id_property is not None:
+            self._records.check_id_property(object, id_property)
+            return self._state.find_unique(object, id_property, id)
+        record = self._state.get(object, id)
+        return None if record is None or record.deleted else record
+
+    def upsert(self, object: str, document: Any) -> Answer:
+        """Create or update records by a unique property; results say whether they are new."""
+        inputs = inputs_of(document)
+        _no_duplicates([str(one.get("id", "")) for one in inputs])
+        partial = _traces(inputs)
+        for given in inputs:
+            if not given.get("idProperty"):
+                raise invalid("Each input of an upsert needs an idProperty.")
+            if given["idProperty"] == "email" and partial:
+                raise invalid("Partial upserts are not supported with email as idProperty.")
+            self._records.check_id_property(object, given["idProperty"])
+
+        def one(given: Input) -> dict[str, Any]:
+            record = self._writable(object, given)
+            new = record is None
+            if record is None:
+                key = {given["idProperty"]: given.get("id")}
+                record = self._records.create(object, {**given, "properties": {**given.get("properties", {}), **key}})
+            else:
+                record = self._records.update(record, given)
+            return self._shown(record, given) | {"new": new}
+
+        return self._write(inputs, one, 200, partial=partial)
+
+    def archive(self, object: str, document: Any) -> Answer:
+        """Move records to the recycle bin."""
+        with self._state.transaction():
+            for one in inputs_of(document):
+                self._records.archive(object, str(one.get("id", "")))
+        return 204, None
+
+    def _shown(self, record: Record, given: Input) -> dict[str, Any]:
+        shown = self._records.show(record, list(given.get("properties") or {}))
+        if given.get("objectWriteTraceId"):
+            shown["objectWriteTraceId"] = str(given["objectWriteTraceId"])
+        return shown
+
+    def _write(
+        self, inputs: Sequence[Input], one: Callable[[Input], dict[str, Any]], good_status: int,
+        *, partial: bool | None = None,
+    ) -> Answer:  # fmt: skip
+        partial = _traces(inputs) if partial is None else partial
+        results: list[dict[str, Any]] = []
+        errors: list[dict[str, Any]] = []
+        with self._state.transaction():
+            for given in inputs:
+                try:
+                    with self._state.transaction():
+                        results.append(one(given))
+                except Refusal as refusal:
+                    if not partial or refusal.status == 501:
+                        raise
+                    errors.append(refusal.item(str(given["objectWriteTraceId"])))
+        return envelope(self._state.now_us(), good_status, results, errors)
