@@ -256,8 +256,11 @@ def clear_remains(place: Place) -> None:
             f"Processes {_processes_in(place.data)} still work on the database in {place.data} and cannot be ended. "
             "End them, then try again."
         )
-    # With nobody at work, a marker that names a process number in use by something else would only be in the way.
+    # With nobody at work, markers that name a process number in use by something else (or one that ended but was not
+    # collected by its parent yet) would only be in the way. Data and socket directory are ours alone.
     (place.data / "postmaster.pid").unlink(missing_ok=True)
+    for leftover in socket_directory(place).glob(".s.PGSQL.*"):
+        leftover.unlink(missing_ok=True)
 
 
 def _signal(pid: int, sign: signal.Signals) -> None:

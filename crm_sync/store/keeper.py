@@ -25,7 +25,8 @@ _TICK_SECONDS: Final = 0.2
 _GRACE_SECONDS: Final = 2.0
 _PORT_ATTEMPTS: Final = 5
 _RESTARTS: Final = 5
-"""So many restarts of a server that dies before it is ready, then the keeper gives up."""
+_RESTART_SECONDS: Final = 60.0
+"""A server that dies more often than so many times in so many seconds is given up; the next user tries anew."""
 
 
 class Keeper:
@@ -73,12 +74,12 @@ class Keeper:
     def keep(self) -> None:
         """Watch the server and its users; return when the server is stopped."""
         idle_since: float | None = None
-        restarts = 0
+        restarts: list[float] = []
         while not self._asked_to_stop:
             time.sleep(_TICK_SECONDS)
             if not self._server.alive():
-                restarts += 1
-                if restarts > _RESTARTS:
+                restarts = [at for at in restarts if time.monotonic() - at < _RESTART_SECONDS] + [time.monotonic()]
+                if len(restarts) > _RESTARTS:
                     break
                 (self._room / SERVER_FILE).unlink(missing_ok=True)
                 self._server.stop()
@@ -87,7 +88,6 @@ class Keeper:
                 continue
             if not _try(self._users):
                 idle_since = None
-                restarts = 0
                 continue
             now = time.monotonic()
             idle_since = now if idle_since is None else idle_since

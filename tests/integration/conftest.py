@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,12 +25,31 @@ os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
     """Return the URL of a running server (of its database crm_sync, which stays empty)."""
-    state_dir = Path(tempfile.mkdtemp(prefix="crm-sync-tests-"))
-    # Where the tests run as root, the server runs as another account, which must be able to walk in.
-    state_dir.chmod(0o711)
+    state_dir = _state_dir("crm-sync-tests-")
     with running(state_dir) as url:
         yield url
-    shutil.rmtree(state_dir, ignore_errors=True)
+    deadline = time.monotonic() + 60
+    while (state_dir / "postgres" / "data" / "postmaster.pid").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    shutil.rmtree(state_dir)
+
+
+def _state_dir(prefix: str) -> Path:
+    # In memory where there is plenty: the tests make and drop many databases, and each waits for the disk.
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 << 30
+    path = Path(tempfile.mkdtemp(prefix=prefix, dir=memory if roomy else None))
+    # Where the tests run as root, the server runs as another account, which must be able to walk in.
+    path.chmod(0o711)
+    return path
+
+
+@pytest.fixture
+def state_dir() -> Iterator[Path]:
+    """Return a state directory of the test's own; what runs in it must have ended when the test ends."""
+    path = _state_dir("crm-sync-state-")
+    yield path
+    shutil.rmtree(path)
 
 
 @pytest.fixture(scope="session")
