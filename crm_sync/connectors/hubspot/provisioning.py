@@ -127,7 +127,10 @@ def _definition(field: FieldMapping, group: str) -> Definition:
         definition["options"] = [_option("true", "Yes", 0), _option("false", "No", 1)]
     elif type_ == "enumeration":
         values = field.options.get("values")
-        texts = list(dict.fromkeys(str(one) for one in values.values())) if isinstance(values, Mapping) else []
+        given = list(values.values()) if isinstance(values, Mapping) else []
+        # Several of the CRM's values may stand for one of ours; the first is the one that we write.
+        flat = [one for entry in given for one in (entry if isinstance(entry, list | tuple) else [entry])]
+        texts = list(dict.fromkeys(str(one) for one in flat))
         definition["options"] = [_option(text, text, at) for at, text in enumerate(texts)]
     return definition
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC
 from typing import Final
 
 from crm_sync.connectors.hubspot.client import Client
@@ -107,6 +108,7 @@ class Writer:
                     status=Status.CHANGED,
                     record_id=batch.record_ids[row],
                     version=batch.versions[row],
+                    stamp=batch.stamps[row].item().replace(tzinfo=UTC),
                 )
         return None
 

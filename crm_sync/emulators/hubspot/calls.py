@@ -16,8 +16,8 @@ OBJECTS = {
 }  # fmt: skip
 ELSEWHERE = frozenset(
     {
-        "deals", "deal", "tickets", "ticket", "notes", "note", "meetings", "meeting", "calls", "call", "emails", "email",
-        "tasks", "task", "products", "product", "line_items", "line_item", "quotes", "quote", "leads", "lead",
+        "deals", "deal", "tickets", "ticket", "notes", "note", "meetings", "meeting", "calls", "call", "emails",
+        "email", "tasks", "task", "products", "product", "line_items", "line_item", "quotes", "quote", "leads", "lead",
         "0-3", "0-5", "0-7", "0-8", "0-14", "0-27", "0-46", "0-47", "0-48", "0-49", "0-136",
     }
 )  # fmt: skip
