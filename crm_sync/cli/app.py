@@ -1,0 +1,243 @@
+"""The commands that work on connected CRMs.
+
+Belongs here: arguments, and the call of one flow each. Not here: local pretend CRMs and the UI (locally.py), the demo
+(demo.py), forms of output (showing.py).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import typer
+
+from crm_sync.cli.demo import demo
+from crm_sync.cli.locally import emulate, ui
+from crm_sync.cli.showing import as_json, progress, show
+from crm_sync.errors import BadSettings, BadSpec
+from crm_sync.settings import Settings
+from crm_sync.specs.checking import summary
+from crm_sync.specs.loader import load
+from crm_sync.store.crypto import new_master_key
+
+if TYPE_CHECKING:
+    from crm_sync.flows.context import Context
+
+app = typer.Typer(
+    name="crm-sync",
+    help="Keep customer data equal across Salesforce, HubSpot, Dynamics 365 and the hub.\n\n"
+    "Exit codes: 0 all is well, 1 trouble or a connection was missed, 2 a person must change something.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+keys = typer.Typer(help="The master key that wraps all other keys.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(keys, name="keys")
+app.command()(demo)
+app.command()(ui)
+app.command()(emulate)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Connections = Annotated[list[str] | None, typer.Option("--connection", "-c", help="Only this one; may be repeated.")]
+Entities = Annotated[list[str] | None, typer.Option("--entity", "-e", help="Only this one; may be repeated.")]
+
+
+@app.command()
+def sync(
+    connection: Connections = None,
+    entity: Entities = None,
+    full: Annotated[bool, typer.Option("--full", help="Read everything, not only what changed.")] = False,
+    json: Json = False,
+) -> None:
+    """Make all connections equal, once.
+
+    Reads each, merges, and tells each what changed elsewhere, until nothing is left to tell. A connection that is down is missed and the others go on; exit code 1 tells.
+
+    Examples:  crm-sync sync      crm-sync sync -c hubspot -e contact      crm-sync sync --full --json
+    """
+    from crm_sync.flows.sync import sync as run
+
+    with _opened("sync") as context, progress(json=json) as say:
+        _known(connection, context.specs.connections, "connection", "config/connections.yaml")
+        _known(entity, context.specs.entities, "entity", "config/entities")
+        report = run(context, connection, entity, full, say)
+    if json:
+        typer.echo(as_json({"run_id": context.run_id, "rows": report.rows, "missed": report.missed}))
+    else:
+        show(report.rows, json=False, empty="Nothing to sync: no connection is enabled.")
+        for name, reason in report.missed.items():
+            typer.echo(f"missed {name}: {reason}", err=True)
+    if report.missed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(json: Json = False) -> None:
+    """Say how far each connection is.
+
+    Per connection and entity: age of the last read, links, what waits and what is held.
+
+    Example:  crm-sync status --json
+    """
+    from crm_sync.flows.status import status as ask
+
+    with _opened("status") as context:
+        report = ask(context)
+    show(report.rows, json=json, empty="No connection is enabled; see config/connections.yaml.")
+
+
+@app.command()
+def check(json: Json = False) -> None:
+    """Check the rule files.
+
+    Prints every mistake in them, or what they amount to. Needs no database and no CRM.
+
+    Example:  crm-sync check
+    """
+    settings = Settings.load()
+    try:
+        specs = load(settings.config_dir, settings.environment)
+    except BadSpec as error:
+        if json:
+            typer.echo(as_json({"mistakes": [dataclasses.asdict(mistake) for mistake in error.mistakes]}))
+            raise typer.Exit(error.exit_code) from None
+        raise
+    overviews = [dataclasses.asdict(overview) for overview in summary(specs)]
+    if json:
+        typer.echo(as_json({"mistakes": [], "streams": overviews}))
+    else:
+        shown = ("connection", "crm", "enabled", "entity", "object", "fields", "mapped", "lossy", "unmapped")
+        show([{k: row[k] for k in shown} for row in overviews], json=False, empty="No connection syncs any entity.")
+        typer.echo("The rule files hold no mistake.")
+
+
+@app.command()
+def provision(
+    connection: Connections = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only list what is needed (the default).")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Create what is needed.")] = False,
+    json: Json = False,
+) -> None:
+    """Prepare the CRMs: keys, fields, change tracking.
+
+    Lists what must exist before a first sync; with --apply creates it.
+
+    Examples:  crm-sync provision --plan      crm-sync provision -c dynamics --apply
+    """
+    from crm_sync.flows.provision import provision as run
+
+    if plan and apply:
+        raise BadSettings("`crm-sync provision` was given --plan and --apply; give one of them.")
+    with _opened("provision") as context, progress(json=json) as say:
+        _known(connection, context.specs.connections, "connection", "config/connections.yaml")
+        say("asking the CRMs")
+        steps = run(context, connection, apply)
+    show([dataclasses.asdict(step) for step in steps], json=json, empty="Nothing is needed.")
+
+
+@app.command()
+def explain(
+    entity: Annotated[str, typer.Argument(help="Such as contact.")],
+    record: Annotated[str, typer.Argument(help="A hub id, or <connection>:<record id>.")],
+    field: Annotated[str, typer.Argument(help="Such as job_title.")],
+    json: Json = False,
+) -> None:
+    """Tell how a field came to its value.
+
+    Every change of that field of a golden record, its source, and the rule that decided.
+
+    Example:  crm-sync explain contact salesforce:003000000000001AAA job_title
+    """
+    from crm_sync.flows.explain import explain as ask
+
+    with _opened("explain") as context:
+        lines = ask(context, entity, record, field)
+    if json:
+        typer.echo(as_json(lines))
+        return
+    for line in lines:
+        typer.echo(line)
+
+
+@app.command()
+def edit(
+    entity: Annotated[str, typer.Argument(help="Such as contact.")],
+    hub_id: Annotated[UUID, typer.Argument(help="The golden record.")],
+    changes: Annotated[list[str], typer.Argument(help="<field>=<value>; an empty value clears the field.")],
+    actor: Annotated[str, typer.Option(help="Who makes the change; it stands in the audit.")],
+    json: Json = False,
+) -> None:
+    """Change a golden record in the hub.
+
+    The next sync tells the CRMs.
+
+    Example:  crm-sync edit contact 0199aaaa-0000-7000-8000-000000000001 city=Leeds --actor jane
+    """
+    from crm_sync.flows.edit import edit as change
+
+    values: dict[str, str | None] = {}
+    for text in changes:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise BadSettings(f"Found the argument {text!r}; expected <field>=<value>, such as city=Leeds.")
+        values[name] = value or None
+    with _opened("edit") as context:
+        report = change(context, entity, hub_id, values, actor)
+    show([report.counts()], json=json, empty="")
+
+
+@keys.command("new")
+def keys_new() -> None:
+    """Print a new master key.
+
+    It is base64 of 32 random bytes. Keep it as safe as the data it opens.
+
+    Example:  crm-sync keys new > master.key && export CRM_SYNC_MASTER_KEY_FILE=$PWD/master.key
+    """
+    typer.echo(new_master_key())
+
+
+@keys.command("rotate")
+def keys_rotate(
+    new_key_file: Annotated[Path, typer.Argument(help="A file with the new key, from `crm-sync keys new`.")],
+    json: Json = False,
+) -> None:
+    """Put all keys under a new master key.
+
+    May be interrupted: run it again to finish.
+
+    Example:  crm-sync keys rotate new-master.key
+    """
+    try:
+        new = new_key_file.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSettings(
+            f"{new_key_file} cannot be read ({type(error).__name__}). Expected a file with base64 of 32 bytes; "
+            f"make one: crm-sync keys new > {new_key_file}"
+        ) from None
+    with _opened("rotation") as context:
+        rewrapped = context.keyring.rotate(new)
+    show([{"rewrapped": rewrapped}], json=json, empty="")
+    if not json:
+        typer.echo(f"From now on use the key in {new_key_file}; the former one opens nothing any more.")
+
+
+def _opened(kind: str) -> AbstractContextManager[Context]:
+    # Imported here, so that `check` and `keys` do not wait for the flows' libraries.
+    from crm_sync.flows.context import open_context
+
+    return open_context(Settings.load(), kind=kind)
+
+
+def _known(given: Sequence[str] | None, known: Collection[str], what: str, where: str) -> None:
+    strangers = [name for name in given or () if name not in known]
+    if strangers:
+        raise BadSettings(f"There is no {what} {strangers[0]!r}; {where} has: {', '.join(known)}.")
+
+
+
