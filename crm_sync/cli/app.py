@@ -42,9 +42,10 @@ app.command()(demo)
 app.command()(ui)
 app.command()(emulate)
 
+ONLY = "Only this one; may be repeated."
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Connections = Annotated[list[str] | None, typer.Option("--connection", "-c", help="Only this one; may be repeated.")]
-Entities = Annotated[list[str] | None, typer.Option("--entity", "-e", help="Only this one; may be repeated.")]
+Connections = Annotated[list[str] | None, typer.Option("--connection", "-c", metavar="NAME", help=ONLY)]
+Entities = Annotated[list[str] | None, typer.Option("--entity", "-e", metavar="NAME", help=ONLY)]
 
 
 @app.command()
@@ -56,9 +57,10 @@ def sync(
 ) -> None:
     """Make all connections equal, once.
 
-    Reads each, merges, and tells each what changed elsewhere, until nothing is left to tell. A connection that is down is missed and the others go on; exit code 1 tells.
+    Reads each, merges, and tells each what changed elsewhere, until nothing is left to tell. A connection
+    that is down is missed and the others go on; exit code 1 tells.
 
-    Examples:  crm-sync sync      crm-sync sync -c hubspot -e contact      crm-sync sync --full --json
+    Examples:  crm-sync sync;  crm-sync sync -c hubspot -e contact;  crm-sync sync --full --json
     """
     from crm_sync.flows.sync import sync as run
 
@@ -127,7 +129,7 @@ def provision(
 
     Lists what must exist before a first sync; with --apply creates it.
 
-    Examples:  crm-sync provision --plan      crm-sync provision -c dynamics --apply
+    Examples:  crm-sync provision --plan;  crm-sync provision -c dynamics --apply
     """
     from crm_sync.flows.provision import provision as run
 

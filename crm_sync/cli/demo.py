@@ -33,8 +33,8 @@ def demo(
 ) -> None:
     """Show it all, on this machine alone.
 
-    Three pretend CRMs, a first sync of a dirty population, then edits that arrive everywhere. Everything lies in a new folder of the state directory. The demo checks itself: exit code 1 if something did not
-    arrive.
+    Three pretend CRMs, a first sync of a dirty population, then edits that arrive everywhere. Everything
+    lies in a new folder of the state directory. The demo checks itself: exit code 1 if something did not arrive.
 
     Example:  crm-sync demo --accounts 30 --contacts 150
     """

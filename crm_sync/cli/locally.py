@@ -40,17 +40,18 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def emulate(
-    only: Annotated[list[str] | None, typer.Option("--only", help="Only this CRM; may be repeated.")] = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="CRM", help="Only this one; may be repeated.")] = None,
     seed: Annotated[int | None, typer.Option(help="Fill empty CRMs with the population of this number.")] = None,
     accounts: Annotated[int, typer.Option(help="Real accounts of the population.")] = 300,
     contacts: Annotated[int, typer.Option(help="Real contacts of the population.")] = 1500,
     limits: Annotated[bool, typer.Option("--limits", help="Enforce the CRMs' rate limits and quotas.")] = False,
-    port: Annotated[list[str] | None, typer.Option(help="<crm>=<port>; may be repeated. Free ones otherwise.")] = None,
+    port: Annotated[list[str] | None, typer.Option(metavar="CRM=PORT", help="May be repeated; else free ones.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
     """Run pretend CRMs until interrupted.
 
-    Prints the environment that connects crm-sync to them. Records, ports and credentials stay in the state directory, so that a restart goes on where it was.
+    Prints the environment that connects crm-sync to them. Records, ports and credentials stay
+    in the state directory, so that a restart goes on where it was.
 
     Example:  crm-sync emulate --seed 7 --port salesforce=8443
     """
@@ -92,7 +93,7 @@ def ui(
 
     Its schedules and sensors run meanwhile; on a demo, its pretend CRMs too.
 
-    Examples:  crm-sync ui --demo      crm-sync ui --state .state --port 3100
+    Examples:  crm-sync ui --demo;  crm-sync ui --state .state --port 3100
     """
     settings = Settings.load()
     state_dir = newest_demo_dir(settings.state_dir) if newest else state.absolute() if state else settings.state_dir
