@@ -82,7 +82,10 @@ class Doorman:
     @property
     def limit(self) -> int:
         """Return the requests allowed in 24 hours."""
-        return int(self.faults.knob("daily_limit", DEVELOPER_LIMIT if self.faults.knob("limits") else UNLIMITED))
+        told = self.faults.knob("daily_limit")
+        if told is not None:
+            return int(told)
+        return DEVELOPER_LIMIT if self.faults.knob("limits") else UNLIMITED
 
     def used(self) -> int:
         """Return the requests of the last 24 hours."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,10 @@ from crm_sync.connectors import KINDS, build
 from crm_sync.connectors.access import Access, address, secret
 from crm_sync.connectors.transport import GOOD, Kind, Transport, Verdict, network_verdict
 from crm_sync.errors import BadCredentials, BadSettings, CursorExpired, ErrorClass, LimitReached, Refused, Unreachable
-from crm_sync.ports import Lane, Services, Token
+from crm_sync.ports import Lane, Token
 from crm_sync.settings import Settings
 from crm_sync.specs.model import ConnectionSpec
+from tests.unit.connectors.memory_ports import Ports
 
 SPEC = ConnectionSpec(
     name="north",
@@ -32,57 +32,6 @@ SPEC = ConnectionSpec(
     mappings="salesforce",
     entities=("contact",),
 )
-
-
-class Ports:
-    """All ports in memory; keeps what was asked of them."""
-
-    def __init__(self) -> None:
-        self.time = datetime(2026, 1, 1, tzinfo=UTC)
-        self.slept: list[float] = []
-        self.acquired: list[Lane] = []
-        self.pauses: list[tuple[float, str]] = []
-        self.counted: list[tuple[str, bool]] = []
-        self.audited: list[tuple[str, str, str]] = []
-        self.stored: Token | None = None
-        self.lock = threading.Lock()
-        self.services = Services(clock=self, tokens=self, budget=self, journal=self)
-
-    def now(self) -> datetime:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-
-    def get(self, connection: str) -> Token | None:
-        return self.stored
-
-    def put(self, connection: str, token: Token) -> None:
-        assert self.lock.locked(), "a token must be stored under the refresh lock"
-        self.stored = token
-
-    def forget(self, connection: str) -> None:
-        self.stored = None
-
-    @contextmanager
-    def refreshing(self, connection: str) -> Iterator[None]:
-        with self.lock:
-            yield
-
-    def acquire(self, connection: str, lane: Lane, calls: int = 1) -> None:
-        self.acquired.append(lane)
-
-    def pause(self, connection: str, seconds: float, reason: str) -> None:
-        self.pauses.append((seconds, reason))
-
-    def observe(self, connection: str, *, limit: int | None, remaining: int | None) -> None:
-        raise AssertionError("the transport reads no CRM's headers")
-
-    def call(self, connection: str, operation: str, *, ok: bool) -> None:
-        self.counted.append((operation, ok))
-
-    def operation(self, connection: str, operation: str, result: str, detail: str = "") -> None:
-        self.audited.append((operation, result, detail))
 
 
 @pytest.fixture
