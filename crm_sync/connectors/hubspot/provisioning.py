@@ -50,7 +50,7 @@ class Provisioning:
         """List what must exist; with `apply` create what does not."""
         existing = self._existing(mapping)
         steps: list[ProvisionStep] = []
-        for wanted in _wanted(mapping):
+        for wanted in wanted_by(mapping):
             name = wanted["name"]
             present = existing.get(name)
             if present is not None and wanted.get("hasUniqueValue") and not present.get("hasUniqueValue"):
@@ -97,7 +97,7 @@ class Provisioning:
                 raise
 
 
-def _wanted(mapping: MappingSpec) -> list[Definition]:
+def wanted_by(mapping: MappingSpec) -> list[Definition]:
     group = GROUPS.get(mapping.object, f"{mapping.singular}information")
     key: Definition = {
         "groupName": group,

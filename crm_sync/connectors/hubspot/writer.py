@@ -44,9 +44,9 @@ class Writer:
         updates = [one for one in commands if one.action is Action.UPDATE]
         done: Outcomes = {}
         stopped: CrmSyncError | None = None
-        for part in _parts(creates):
+        for part in parts_of(creates):
             stopped = stopped or self._create(mapping, part, lane, done)
-        for part in _parts(updates):
+        for part in parts_of(updates):
             stopped = stopped or self._update(mapping, part, lane, done)
         if isinstance(stopped, Misconfigured) and not done:
             raise stopped
@@ -204,7 +204,7 @@ class Writer:
 _NONE: Final = Outcome(0, Status.UNKNOWN)
 
 
-def _parts(commands: Sequence[Command]) -> list[list[Command]]:
+def parts_of(commands: Sequence[Command]) -> list[list[Command]]:
     """Split into batches; HubSpot refuses a batch that names a record twice, so a second write waits for the next."""
     parts: list[list[Command]] = []
     seen: list[set[str]] = []
