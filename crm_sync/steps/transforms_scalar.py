@@ -23,7 +23,10 @@ _EPOCH: Final = re.compile(r"-?\d{9,15}", re.ASCII)
 _DAY_MS: Final = 86_400_000
 _ZERO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EXACT: Final = Context(prec=200, rounding=ROUND_HALF_EVEN)
-_LARGEST: Final = 2**63 - 1
+_LARGEST: Final = Decimal(10**17)
+"""Canonical numbers stay within, so that whole ones are exact in JSON (64 bits); no rounding leaves a whole bound."""
+_FINEST: Final = 40
+"""Digits after the point that a canonical number may have."""
 
 
 def number_text(value: int | float) -> str | None:
@@ -43,7 +46,10 @@ def _decimal(value: Decimal) -> str:
 
 
 def number(spec: FieldSpec, options: Mapping[str, object]) -> Codec:
-    """Build the transform of numbers. `places` rounds outward (half to even), `as: text` writes a decimal text."""
+    """Build the transform of numbers. `places` rounds outward (half to even), `as: text` writes a decimal text.
+
+    Fractions written as JSON numbers carry what a double carries (15 digits); texts are exact.
+    """
     places = options.get("places")
     as_text = options.get("as") == "text"
     step = Decimal(1).scaleb(-places) if isinstance(places, int) else None
@@ -58,7 +64,9 @@ def number(spec: FieldSpec, options: Mapping[str, object]) -> Codec:
             found = _decimal(Decimal(stripped)) if _NUMBER.fullmatch(stripped) else None
         else:
             found = number_text(value) if isinstance(value, int | float) else None
-        return f"{REFUSED}number_invalid" if found is None else f"n:{found}"
+        if found is None or abs(Decimal(found)) > _LARGEST or len(found.partition(".")[2]) > _FINEST:
+            return f"{REFUSED}number_invalid"
+        return f"n:{found}"
 
     def project(text: str) -> int | float | str:
         exact = text[2:]
@@ -66,9 +74,7 @@ def number(spec: FieldSpec, options: Mapping[str, object]) -> Codec:
             exact = _decimal(Decimal(exact).quantize(step, context=_EXACT))
         if as_text:
             return exact
-        if "." in exact or abs(int(exact)) > _LARGEST:
-            return float(exact)
-        return int(exact)
+        return float(exact) if "." in exact else int(exact)
 
     return Codec(lift, project)
 

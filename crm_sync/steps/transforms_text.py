@@ -115,23 +115,29 @@ def email(spec: FieldSpec, options: Mapping[str, object]) -> Codec:
     return Codec(lift, project)
 
 
+def _e164(written: str, region: str) -> str | None:
+    try:
+        parsed = phonenumbers.parse(written, region)
+    except NumberParseException:
+        return None
+    if phonenumbers.is_possible_number_with_reason(parsed) != ValidationResult.IS_POSSIBLE:
+        return None
+    number = phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
+    extension = parsed.extension or ""
+    if len(_PHONE_DIGITS.findall(written)) > len(number) - 1 + len(extension) + _SLACK:
+        return None
+    return f"{number} ext. {extension}" if extension else number
+
+
 @lru_cache(maxsize=200_000)
 def phone_form(written: str, region: str) -> str:
     """Return a phone number as E.164, with " ext. <n>" where it has an extension; other texts come back as they are.
 
-    A text that holds more digits than one number explains (two numbers, a remark) is left alone: nothing is lost.
+    A text that holds more digits than one number explains (two numbers, a remark) is left alone: nothing is lost. So is
+    one whose E.164 form would be read as yet another number (odd runs of zeros).
     """
-    try:
-        parsed = phonenumbers.parse(written, region)
-    except NumberParseException:
-        return written
-    if phonenumbers.is_possible_number_with_reason(parsed) != ValidationResult.IS_POSSIBLE:
-        return written
-    number = phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
-    extension = parsed.extension or ""
-    if len(_PHONE_DIGITS.findall(written)) > len(number) - 1 + len(extension) + _SLACK:
-        return written
-    return f"{number} ext. {extension}" if extension else number
+    found = _e164(written, region)
+    return written if found is None or _e164(found, region) != found else found
 
 
 def phone(spec: FieldSpec, options: Mapping[str, object]) -> Codec:
