@@ -21,7 +21,8 @@ Q = queries("audit")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One audit row. `fields`: [{field, decision, rule, winner}]; `contents` is encrypted; `disposition` counts in the books."""
+    """One audit row. `fields`: [{field, decision, rule, winner}]; `contents` is encrypted; `disposition` counts in the
+    books."""
 
     direction: str
     action: str

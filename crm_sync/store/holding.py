@@ -1,6 +1,7 @@
 """What waits: quarantine (refused content), review (a person decides), parked references.
 
-Belongs here: tables quarantine, review, parked_in, parked_out. Not here: dead letters (outbox), letting go (flows/release).
+Belongs here: tables quarantine, review, parked_in, parked_out. Not here: dead letters (outbox), letting go
+(flows/release).
 """
 
 from __future__ import annotations

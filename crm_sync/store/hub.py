@@ -54,12 +54,6 @@ def load_hub_records(conn: Connection, hub_ids: Sequence[UUID]) -> dict[UUID, Hu
     return {row[0]: HubRow(*row) for row in rows}
 
 
-def existing_hub_ids(conn: Connection, entity: str, hub_ids: Sequence[UUID]) -> set[UUID]:
-    """Return which ids are golden records of the entity."""
-    rows = conn.execute(Q["existing_hub_ids"], {"entity": entity, "hub_ids": list(hub_ids)}).fetchall()
-    return {row[0] for row in rows}
-
-
 def _staged(conn: Connection, rows: Iterable[NewHubRow]) -> int:
     return stage(
         conn,
@@ -106,3 +100,21 @@ def count_records(conn: Connection, entity: str) -> tuple[int, int]:
     """Return (golden records, those that lack a required field)."""
     row = conn.execute(Q["count_records"], {"entity": entity}).fetchone()
     return (int(row[0]), int(row[1])) if row else (0, 0)
+
+
+def roots(conn: Connection, hub_ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    """Return hub id -> the golden record it was united into, or itself; unknown ids are left out."""
+    return {row[0]: row[1] for row in conn.execute(Q["roots"], {"hub_ids": list(hub_ids)}).fetchall()}
+
+
+def unite(conn: Connection, losers: Sequence[UUID], winners: Sequence[UUID]) -> None:
+    """Note that golden records were united into others; their links are moved by links.move."""
+    conn.execute(Q["unite"], {"losers": list(losers), "winners": list(winners)})
+    conn.execute(Q["forget_changes"], {"hub_ids": list(losers)})
+
+
+def enqueue_unlinked(conn: Connection, entity: str, connection: str, object_name: str) -> int:
+    """Queue the golden records that have no record in a CRM object; return how many."""
+    return conn.execute(
+        Q["enqueue_unlinked"], {"entity": entity, "connection": connection, "object": object_name}
+    ).rowcount

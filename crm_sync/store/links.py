@@ -1,6 +1,7 @@
 """The crosswalk (identity links) and the shadows of its links.
 
-Belongs here: tables identity_link and shadow. Not here: which records match (steps/matching), what a cell decides (steps/merging).
+Belongs here: tables identity_link and shadow. Not here: which records match (steps/matching), what a cell decides
+(steps/merging).
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from crm_sync.store.queries import queries
 from crm_sync.store.staging import Connection, stage
 
 Q = queries("links")
+
+HELD = "held"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,12 @@ def seen(conn: Connection, connection: str, object_name: str, record_ids: Sequen
     rows = conn.execute(
         Q["gates"], {"connection": connection, "object": object_name, "record_ids": list(record_ids)}
     ).fetchall()
-    return {row[0]: Seen(row[1], row[2], row[3], row[4]) for row in rows}
+    found: dict[str, Seen] = {}
+    for record_id, gate, version, stamp, state in rows:
+        # What is held was read later than what was merged.
+        if state == HELD or record_id not in found:
+            found[record_id] = Seen(gate, version, stamp, state)
+    return found
 
 
 def resolve_records(conn: Connection, connection: str, object_name: str, record_ids: Sequence[str]) -> dict[str, UUID]:
@@ -204,3 +212,39 @@ def set_state(conn: Connection, changes: Sequence[tuple[int, str, str | None]]) 
 def count_links(conn: Connection) -> dict[tuple[str, str, str], int]:
     """Return (connection, entity, state) -> links."""
     return {(r[0], r[1], r[2]): int(r[3]) for r in conn.execute(Q["count_links"]).fetchall()}
+
+
+def links_by_id(conn: Connection, link_ids: Sequence[int]) -> dict[int, LinkRow]:
+    """Return links by id."""
+    return {row[0]: LinkRow(*row) for row in conn.execute(Q["links_by_id"], {"link_ids": list(link_ids)}).fetchall()}
+
+
+def move_links(conn: Connection, loser: UUID, winner: UUID) -> list[tuple[str, str, str]]:
+    """Give the links of a united golden record to its successor; return (connection, object, record id) of the live
+    ones.
+
+    Their shadows are forgotten: each record must be read and merged anew, as on its first link.
+    """
+    rows = conn.execute(Q["move_links"], {"loser": loser, "winner": winner}).fetchall()
+    conn.execute(Q["forget_shadows"], {"link_ids": [r[0] for r in rows]})
+    return [(r[1], r[2], r[3]) for r in rows if r[4] == "live"]
+
+
+def set_gates(conn: Connection, rows: Sequence[tuple[int, int, str, datetime]]) -> None:
+    """Note what was last seen of records that are not merged: (link id, gate, version, stamp)."""
+    if rows:
+        conn.execute(
+            Q["set_gates"],
+            {
+                "link_ids": [r[0] for r in rows],
+                "gates": [r[1] for r in rows],
+                "versions": [r[2] for r in rows],
+                "stamps": [r[3] for r in rows],
+            },
+        )
+
+
+def forget_versions(conn: Connection, link_ids: Sequence[int]) -> None:
+    """Make sure that records are read before the next write to them."""
+    if link_ids:
+        conn.execute(Q["forget_versions"], {"link_ids": list(link_ids)})

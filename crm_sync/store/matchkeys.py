@@ -1,4 +1,5 @@
-"""Match keys: keyed hashes (HMAC, 128 bit) of normalised fields, by which golden records are found without decrypting any.
+"""Match keys: keyed hashes (HMAC, 128 bit) of normalised fields, by which golden records are found without decrypting
+any.
 
 Belongs here: table match_key. Not here: normalising and verifying (steps/matching).
 """
@@ -30,12 +31,15 @@ def candidates(conn: Connection, entity: str, keys: Iterable[tuple[str, bytes]])
     return found
 
 
-def replace(
-    conn: Connection, entity: str, hub_ids: Sequence[UUID], keys: Iterable[tuple[str, bytes, UUID]], *, fresh: bool
-) -> None:
-    """Write the match keys (rule, digest, hub id) of golden records in place of their old ones; `fresh`: there are none."""
-    if hub_ids and not fresh:
-        conn.execute(Q["forget"], {"hub_ids": list(hub_ids)})
+def add(conn: Connection, entity: str, keys: Iterable[tuple[str, bytes, UUID]]) -> None:
+    """Remember match keys (rule, digest, hub id). Old ones stay: whoever finds one verifies it on decrypted values."""
     rows = ((entity, rule, digest, hub_id) for rule, digest, hub_id in keys)
     if stage(conn, "match_key", ("entity", "rule", "digest", "hub_id"), rows):
         conn.execute(Q["insert_staged"])
+
+
+def move(conn: Connection, losers: Sequence[UUID], winners: Sequence[UUID]) -> None:
+    """Give the match keys of united golden records to those that they were united into."""
+    parameters = {"losers": list(losers), "winners": list(winners)}
+    conn.execute(Q["copy_keys"], parameters)
+    conn.execute(Q["forget"], {"hub_ids": list(losers)})

@@ -204,3 +204,8 @@ def dead_letters(conn: Connection) -> list[dict[str, Any]]:
         "planned_at",
     )
     return [dict(zip(names, row, strict=True)) for row in conn.execute(Q["dead_letters"]).fetchall()]
+
+
+def withdraw_records(conn: Connection, hub_ids: Sequence[UUID]) -> None:
+    """Delete the commands, except those under way, of golden records that were united into others."""
+    conn.execute(Q["withdraw_records"], {"hub_ids": list(hub_ids)})

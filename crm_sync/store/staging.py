@@ -6,13 +6,17 @@ Belongs here: staging. Not here: what is done with the staged rows (the module o
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
+import psycopg
 from psycopg import sql
 
 from crm_sync.store.database import Connection
 
-__all__ = ["Connection", "stage"]
+__all__ = ["Connection", "ConstraintError", "stage"]
+
+ConstraintError: Final = (psycopg.IntegrityError, psycopg.DataError)
+"""What the store raises where a row breaks a rule of its tables; for an `except` clause."""
 
 
 def stage(conn: Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:

@@ -46,6 +46,11 @@ def finish_read(conn: Connection, connection: str, entity: str, watermark: str |
     conn.execute(Q["finish_read"], {"connection": connection, "entity": entity, "watermark": watermark})
 
 
-def streams_read(conn: Connection) -> set[tuple[str, str]]:
-    """Return (connection, entity) of every stream that was read completely at least once."""
-    return {(row[0], row[1]) for row in conn.execute(Q["streams_read"]).fetchall()}
+def open_stream(conn: Connection, connection: str, entity: str) -> bool:
+    """Open a stream for creates if its first read is absorbed; return True only the time that it opens."""
+    return conn.execute(Q["open_stream"], {"connection": connection, "entity": entity}).fetchone() is not None
+
+
+def streams_open(conn: Connection, entity: str) -> set[str]:
+    """Return the connections in which records of an entity may be created."""
+    return {row[0] for row in conn.execute(Q["streams_open"], {"entity": entity}).fetchall()}

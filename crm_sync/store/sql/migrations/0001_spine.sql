@@ -41,9 +41,10 @@ create table watermark (
     resume_mode     text,
     resume_from     text,
     read_at         timestamptz,
+    opened_at       timestamptz,
     constraint one_watermark_per_stream primary key (connection, entity)
 );
-comment on table watermark is 'watermark: where the next incremental read starts. resume: where an unfinished read goes on; resume_from: the watermark it had started from.';
+comment on table watermark is 'watermark: where the next incremental read starts. resume: where an unfinished read goes on; resume_from: the watermark it had started from. opened_at: since when records may be created there: all that it held had been read and absorbed.';
 
 create table landing_page (
     page_id     bigint generated always as identity primary key,
@@ -83,15 +84,16 @@ create table hub_record (
     sources          text[] not null,
     facts            jsonb not null,
     missing_required smallint not null,
+    united_into      uuid references hub_record,
     revision         bigint not null default 1,
     created_at       timestamptz not null default now(),
     updated_at       timestamptz not null default now()
 );
 create index hub_record_by_entity on hub_record (entity, hub_id);
-comment on table hub_record is 'Golden records. doc: {field: canonical text}, encrypted. evidence: per field earliest and latest time of the edit (2 x int64 microseconds). sources: per field where the value came from. facts: the fields that are not PII, in the clear.';
+comment on table hub_record is 'Golden records. united_into: found to be the same real thing as another, to which its links moved. doc: {field: canonical text}, encrypted. evidence: per field earliest and latest time of the edit (2 x int64 microseconds). sources: per field where the value came from. facts: the fields that are not PII, in the clear.';
 
 create table hub_change (
-    hub_id      uuid primary key references hub_record,
+    hub_id      uuid primary key references hub_record deferrable initially deferred,
     entity      text not null,
     changed_at  timestamptz not null default now()
 );
@@ -102,14 +104,14 @@ create table match_key (
     entity      text not null,
     rule        text not null,
     digest      bytea not null constraint digest_of_128_bits check (length(digest) = 16),
-    hub_id      uuid not null references hub_record,
+    hub_id      uuid not null references hub_record deferrable initially deferred,
     constraint one_match_key_per_rule primary key (entity, rule, digest, hub_id)
 );
 create index match_key_by_hub on match_key (hub_id);
 
 create table identity_link (
     link_id      bigint generated always as identity primary key,
-    hub_id       uuid not null references hub_record,
+    hub_id       uuid not null references hub_record deferrable initially deferred,
     entity       text not null,
     connection   text not null,
     object       text not null,
@@ -165,7 +167,7 @@ create table review (
     entity      text not null,
     object      text not null,
     record_id   text not null,
-    hub_id      uuid references hub_record,
+    hub_id      uuid references hub_record deferrable initially deferred,
     link_id     bigint references identity_link,
     field       text,
     crm_hash    bigint,

@@ -3,10 +3,6 @@
 select hub_id, form_id, doc, vector, evidence, sources, revision
 from hub_record where hub_id = any(%(hub_ids)s);
 
--- name: existing_hub_ids
--- Which of these ids are golden records of the entity.
-select hub_id from hub_record where entity = %(entity)s and hub_id = any(%(hub_ids)s);
-
 -- name: insert_staged
 -- New golden records.
 insert into hub_record (hub_id, entity, form_id, doc, vector, evidence, sources, facts, missing_required)
@@ -40,3 +36,26 @@ select count(*) from hub_change where entity = %(entity)s;
 -- name: count_records
 -- How many golden records an entity has, and how many lack a required field.
 select count(*), count(*) filter (where missing_required > 0) from hub_record where entity = %(entity)s;
+
+-- name: roots
+-- The golden record that each of these was united into, or itself; unknown ids are left out.
+select hub_id, coalesce(united_into, hub_id) from hub_record where hub_id = any(%(hub_ids)s);
+
+-- name: unite
+-- Golden records found to be the same real thing as another.
+update hub_record h set united_into = t.winner, updated_at = now()
+from unnest(%(losers)s::uuid[], %(winners)s::uuid[]) as t (loser, winner)
+where h.hub_id = t.loser or h.united_into = t.loser;
+
+-- name: forget_changes
+-- United golden records are not planned any more.
+delete from hub_change where hub_id = any(%(hub_ids)s);
+
+-- name: enqueue_unlinked
+-- Golden records that have no record in a CRM object, when it opens for creates.
+insert into hub_change (hub_id, entity)
+select h.hub_id, h.entity from hub_record h
+where h.entity = %(entity)s and h.united_into is null and not exists (
+    select 1 from identity_link l where l.hub_id = h.hub_id and l.connection = %(connection)s and l.object = %(object)s
+)
+on conflict (hub_id) do nothing;

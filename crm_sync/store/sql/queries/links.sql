@@ -31,10 +31,11 @@ select record_id, hub_id from identity_link
 where connection = %(connection)s and object = %(object)s and record_id = any(%(record_ids)s);
 
 -- name: resolve_hubs
--- The CRM record of golden records in one CRM object.
-select hub_id, record_id from identity_link
-where connection = %(connection)s and object = %(object)s and hub_id = any(%(hub_ids)s)
-  and is_primary and state = 'live';
+-- The CRM record of golden records in one CRM object; a united one answers with that of its successor.
+select h.hub_id, l.record_id
+from hub_record h join identity_link l on l.hub_id = coalesce(h.united_into, h.hub_id)
+where l.connection = %(connection)s and l.object = %(object)s and h.hub_id = any(%(hub_ids)s)
+  and l.is_primary and l.state = 'live';
 
 -- name: occupied
 -- Which golden records already have any link in this CRM object.
@@ -69,6 +70,38 @@ where l.connection = %(connection)s and l.object = %(object)s and l.record_id = 
 update identity_link l set state = t.state, merged_into = t.merged_into
 from unnest(%(link_ids)s::bigint[], %(states)s::text[], %(merged)s::text[]) as t (link_id, state, merged_into)
 where l.link_id = t.link_id;
+
+-- name: move_links
+-- The links of a united golden record go to its successor; where that has a primary link already they become further ones.
+update identity_link l
+set hub_id = %(winner)s,
+    is_primary = l.is_primary and not exists (
+        select 1 from identity_link w where w.hub_id = %(winner)s and w.connection = l.connection and w.object = l.object and w.is_primary
+    )
+where l.hub_id = %(loser)s
+returning l.link_id, l.connection, l.object, l.record_id, l.state;
+
+-- name: forget_shadows
+-- Links that moved begin anew, as on their first link.
+delete from shadow where link_id = any(%(link_ids)s);
+
+-- name: set_gates
+-- What was last seen of records that are not merged (deleted, out of scope).
+update shadow s set gate = t.gate, version = t.version, stamp = t.stamp
+from unnest(%(link_ids)s::bigint[], %(gates)s::bigint[], %(versions)s::text[], %(stamps)s::timestamptz[])
+     as t (link_id, gate, version, stamp)
+where s.link_id = t.link_id;
+
+-- name: forget_versions
+-- The record changed behind our back: it must be read before the next write.
+update shadow set version = null where link_id = any(%(link_ids)s);
+
+-- name: links_by_id
+-- Links, with their shadows, by id.
+select l.link_id, l.hub_id, l.connection, l.object, l.record_id, l.is_primary, l.state,
+       s.form_id, s.crm_vector, s.hub_vector, s.crm_known, s.hub_known, s.gate, s.version, s.stamp, s.base
+from identity_link l left join shadow s using (link_id)
+where l.link_id = any(%(link_ids)s);
 
 -- name: count_links
 -- Links by connection, entity and state.

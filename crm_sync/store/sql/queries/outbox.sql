@@ -95,3 +95,7 @@ from outbox group by 1, 2, 3;
 -- Dead letters and why.
 select command_id, connection, entity, object, hub_id, action, attempts, error_class, error_code, error_message, planned_at
 from outbox where state = 'dead' order by command_id;
+
+-- name: withdraw_records
+-- Commands not under way of golden records that were united into others.
+delete from outbox where hub_id = any(%(hub_ids)s) and state <> 'sent';

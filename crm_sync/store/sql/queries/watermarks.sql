@@ -18,6 +18,16 @@ on conflict on constraint one_watermark_per_stream
 do update set watermark = coalesce(excluded.watermark, watermark.watermark), read_at = now(),
               resume = null, resume_mode = null, resume_from = null;
 
--- name: streams_read
--- Every stream that has been read completely at least once.
-select connection, entity from watermark where watermark is not null;
+-- name: open_stream
+-- A stream whose first read is absorbed is open for creates from now on.
+update watermark w set opened_at = now()
+where connection = %(connection)s and entity = %(entity)s and opened_at is null and watermark is not null
+  and not exists (
+      select 1 from landing_page p
+      where p.connection = w.connection and p.entity = w.entity and p.absorbed_at is null
+  )
+returning opened_at;
+
+-- name: streams_open
+-- The connections in which records of an entity may be created.
+select connection from watermark where entity = %(entity)s and opened_at is not null;

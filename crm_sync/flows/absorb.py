@@ -1,0 +1,304 @@
+"""Absorb: landed source records become golden records, links and shadows; or wait in quarantine, review or parking.
+
+Belongs here: the walk of a landed page, in one transaction, and what to do when the store refuses one. Not here:
+matching
+(identify), cell decisions (fold), reading (ingest).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import numpy as np
+
+from crm_sync.flows.fold import Fold, fold
+from crm_sync.flows.goldens import Goldens
+from crm_sync.flows.identify import identify
+from crm_sync.flows.lens import Lens
+from crm_sync.flows.wake import wake
+from crm_sync.records import SourceBatch
+from crm_sync.steps.scoping import in_scope
+from crm_sync.steps.validation import Reason, validate
+from crm_sync.store import audit, holding, landing, links, runs
+from crm_sync.store.staging import Connection, ConstraintError
+
+if TYPE_CHECKING:
+    from crm_sync.flows.context import Context
+
+REFUSED = Reason("", "store_refused")
+
+
+@dataclass(slots=True)
+class AbsorbReport:
+    """What absorbing did, summed over pages; `counts` gives past participles."""
+
+    totals: Counter[str] = field(default_factory=Counter)
+
+    def counts(self) -> dict[str, int]:
+        """Return the counts for metadata."""
+        return dict(self.totals)
+
+
+def absorb(ctx: Context, entity: str) -> AbsorbReport:
+    """Absorb every landed page of an entity, oldest first, then wake references whose target is known now."""
+    ctx.entity(entity)
+    report = AbsorbReport()
+    while ctx.locked(entity, lambda conn: _next_page(ctx, conn, entity, report)):
+        ctx.boundary("absorbed")
+    report.totals["woken"] += wake(ctx, entity)
+    return report
+
+
+def _next_page(ctx: Context, conn: Connection, entity: str, report: AbsorbReport) -> bool:
+    pages = landing.pages_to_absorb(conn, ctx.keyring, entity, 1)
+    for page in pages:
+        lens = ctx.lens(page.connection, entity)
+        batch = ctx.connector(page.connection).decode(lens.mapping, page.raw)
+        report.totals += absorb_batch(ctx, conn, lens, batch, page.run_id)
+        report.totals["pages"] += 1
+        landing.page_absorbed(conn, page.page_id)
+    return bool(pages)
+
+
+def absorb_batch(ctx: Context, conn: Connection, lens: Lens, batch: SourceBatch, read_run_id: UUID) -> Counter[str]:
+    """Absorb records inside the caller's transaction (which holds the entity's lock); return the counts.
+
+    Where the store refuses the whole, the batch is halved until the one record is found, which goes to quarantine.
+    """
+    if not len(batch):
+        return Counter()
+    try:
+        with conn.transaction():
+            return _absorb(ctx, conn, lens, batch, read_run_id)
+    except ConstraintError:
+        if len(batch) == 1:
+            counts = Counter(held=1, quarantined=1)
+            _quarantine(ctx, conn, lens, batch, {0: [REFUSED]}, lens.gates(batch).tolist(), read_run_id)
+            return counts
+    middle = len(batch) // 2
+    first = absorb_batch(ctx, conn, lens, part(batch, range(middle)), read_run_id)
+    return first + absorb_batch(ctx, conn, lens, part(batch, range(middle, len(batch))), read_run_id)
+
+
+def _absorb(ctx: Context, conn: Connection, lens: Lens, batch: SourceBatch, read_run_id: UUID) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    gates = lens.gates(batch).tolist()
+    known = links.find_links(conn, lens.name, batch.object, batch.record_ids)
+    seen = links.seen(conn, lens.name, batch.object, batch.record_ids)
+    scope = in_scope(lens.mapping, batch.values)
+    newest = _newest(batch)
+    plain: list[int] = []
+    touched: list[int] = []
+    gone: list[tuple[int, str]] = []
+    for row in newest:
+        record_id = batch.record_ids[row]
+        link, before = known.get(record_id), seen.get(record_id)
+        if before is not None and before.stamp is not None and stamp_of(batch, row) < before.stamp:
+            counts["deduplicated"] += 1
+        elif before is not None and before.gate == gates[row]:
+            counts["unchanged"] += 1
+            touched.append(row)
+        elif batch.deleted[row] or not scope[row]:
+            if link is None:
+                counts["unchanged" if batch.deleted[row] else "out_of_scope"] += 1
+            else:
+                gone.append((row, "tombstone" if batch.deleted[row] else "out_of_scope"))
+        else:
+            plain.append(row)
+    counts["deduplicated"] += len(batch) - len(newest)
+    touch(conn, lens, batch, touched)
+    counts += _leave(ctx, conn, lens, batch, gone, known, gates, read_run_id)
+    if plain:
+        counts += _merge(ctx, conn, lens, part(batch, plain), known, [gates[r] for r in plain], read_run_id)
+    runs.add_tally(
+        conn,
+        read_run_id,
+        lens.name,
+        lens.entity.name,
+        {t: counts[t] for t in ("deduplicated", "unchanged", "out_of_scope")},
+    )
+    return counts
+
+
+def _merge(
+    ctx: Context,
+    conn: Connection,
+    lens: Lens,
+    batch: SourceBatch,
+    known: dict[str, links.LinkRow],
+    gates: list[int],
+    read_run_id: UUID,
+) -> Counter[str]:
+    lifted = lens.lift(batch.values)
+    reasons = validate(lens.entity, lens.mapping, lifted)
+    counts = Counter(held=len(reasons), quarantined=len(reasons))
+    _quarantine(ctx, conn, lens, batch, reasons, gates, read_run_id)
+    rows = [r for r in range(len(batch)) if r not in reasons]
+    if not rows:
+        return counts
+    batch, gates = part(batch, rows), [gates[r] for r in rows]
+    texts = {name: column[rows] for name, column in lifted.texts.items()}
+    holding.unquarantine(conn, lens.name, batch.object, batch.record_ids)
+    goldens = Goldens(ctx, conn, lens.entity, lens.hub_form)
+    linked = [known[i].hub_id if i in known else None for i in batch.record_ids]
+    placed = identify(ctx, conn, lens, goldens, texts, batch.hub_ids, linked)
+    if placed.united:
+        # Uniting moved links (and may have moved those of this very batch): what is known of them has changed.
+        known = links.find_links(conn, lens.name, batch.object, batch.record_ids)
+    counts["united"] += placed.united
+    counts["created"] += len(placed.new)
+    counts["matched"] += sum(p.rule not in ("new", "linked") for p in placed.placements if p.hub_id is not None)
+    goldens.create(placed.new)
+    work = Fold(
+        ctx=ctx,
+        conn=conn,
+        lens=lens,
+        goldens=goldens,
+        batch=batch,
+        texts=lens.texts(texts, len(batch)),
+        gates=gates,
+        placements=placed.placements,
+        links=[known.get(i) for i in batch.record_ids],
+        read_run_id=read_run_id,
+    )
+    counts += fold(work)
+    rows_with_hub = [r for r, p in enumerate(placed.placements) if p.hub_id is not None]
+    goldens.add_match_keys(
+        [h for r in rows_with_hub if (h := placed.placements[r].hub_id) is not None],
+        [placed.identities[r] for r in rows_with_hub],
+    )
+    return counts
+
+
+def _quarantine(
+    ctx: Context,
+    conn: Connection,
+    lens: Lens,
+    batch: SourceBatch,
+    reasons: dict[int, list[Reason]],
+    gates: Sequence[int],
+    read_run_id: UUID,
+) -> None:
+    if not reasons:
+        return
+    rows = sorted(reasons)
+    aad = f"quarantine/{lens.name}/{lens.entity.name}".encode()
+    bodies = ctx.keyring.seal_day(ctx.clock.now().date(), [batch.raw[r] for r in rows], [aad] * len(rows))
+    told = {r: [{"field": x.field, "code": x.code} for x in reasons[r]] for r in rows}
+    holding.quarantine(
+        conn,
+        holding.Place(lens.name, lens.entity.name, batch.object, ctx.run_id),
+        (
+            holding.Quarantined(batch.record_ids[r], gates[r], stamp_of(batch, r), told[r], body)
+            for r, body in zip(rows, bodies, strict=True)
+        ),
+    )
+    audit.append(
+        conn,
+        ctx.run_id,
+        (
+            audit.Entry(
+                "in",
+                "quarantined",
+                lens.name,
+                lens.entity.name,
+                batch.object,
+                batch.record_ids[r],
+                None,
+                disposition="held",
+                read_run_id=read_run_id,
+                fields=[{"field": x["field"], "decision": "QUARANTINE", "rule": x["code"]} for x in told[r]],
+            )
+            for r in rows
+        ),
+    )
+
+
+def _leave(
+    ctx: Context,
+    conn: Connection,
+    lens: Lens,
+    batch: SourceBatch,
+    gone: Sequence[tuple[int, str]],
+    known: dict[str, links.LinkRow],
+    gates: Sequence[int],
+    read_run_id: UUID,
+) -> Counter[str]:
+    if not gone:
+        return Counter()
+    changes: list[tuple[int, str, str | None]] = []
+    marks: list[tuple[int, int, str, datetime]] = []
+    entries: list[audit.Entry] = []
+    for row, state in gone:
+        link = known[batch.record_ids[row]]
+        changes.append((link.link_id, state, batch.merged_into[row]))
+        marks.append((link.link_id, gates[row], batch.versions[row], stamp_of(batch, row)))
+        entries.append(
+            audit.Entry(
+                "in",
+                state,
+                lens.name,
+                lens.entity.name,
+                batch.object,
+                link.record_id,
+                link.hub_id,
+                disposition="applied",
+                read_run_id=read_run_id,
+            )
+        )
+    links.set_state(conn, changes)
+    links.set_gates(conn, marks)
+    audit.append(conn, ctx.run_id, entries)
+    return Counter(applied=len(gone), unlinked=len(gone))
+
+
+def touch(conn: Connection, lens: Lens, batch: SourceBatch, rows: Sequence[int]) -> int:
+    """Note the newer versions of records whose mapped fields did not change; return how many were newer."""
+    return links.touch(
+        conn,
+        lens.name,
+        batch.object,
+        [batch.record_ids[r] for r in rows],
+        [batch.versions[r] for r in rows],
+        [stamp_of(batch, r) for r in rows],
+    )
+
+
+def stamp_of(batch: SourceBatch, row: int) -> datetime:
+    """Return the stamp of one record as a timezone-aware time."""
+    moment: datetime = batch.stamps[row].astype("datetime64[us]").astype(datetime)
+    return moment.replace(tzinfo=UTC)
+
+
+def part(batch: SourceBatch, rows: Sequence[int] | range) -> SourceBatch:
+    """Return some records of a batch."""
+    picked = np.array(list(rows), dtype=np.intp)
+    return SourceBatch(
+        connection=batch.connection,
+        entity=batch.entity,
+        object=batch.object,
+        record_ids=[batch.record_ids[r] for r in picked],
+        versions=[batch.versions[r] for r in picked],
+        stamps=batch.stamps[picked],
+        deleted=batch.deleted[picked],
+        merged_into=[batch.merged_into[r] for r in picked],
+        hub_ids=[batch.hub_ids[r] for r in picked],
+        values={name: column[picked] for name, column in batch.values.items()},
+        raw=[batch.raw[r] for r in picked],
+    )
+
+
+def _newest(batch: SourceBatch) -> list[int]:
+    """Return the rows to keep: of each record the one with the latest stamp, the last read where equal; in reading
+    order."""
+    best: dict[str, int] = {}
+    for row, record_id in enumerate(batch.record_ids):
+        other = best.get(record_id)
+        if other is None or batch.stamps[row] >= batch.stamps[other]:
+            best[record_id] = row
+    return sorted(best.values())

@@ -1,0 +1,321 @@
+"""Fold reads into golden records: link, merge, and write what follows, for one batch of one stream.
+
+Belongs here: the order of linking and merging, and rows of one golden record going one after the other. Not here: the
+decision
+of a cell (steps/merging), what is told of it (verdicts).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crm_sync.flows import references, shadows, verdicts
+from crm_sync.flows.goldens import Goldens
+from crm_sync.flows.lens import Lens, doc_texts
+from crm_sync.records import ABSENT, NULL, SourceBatch
+from crm_sync.steps.matching import Placement
+from crm_sync.steps.merging import Cell, HubSide, Incoming, Merged, Sent, Shadow, merge, needs_projection
+from crm_sync.store import hub, links, outbox
+from crm_sync.store.database import Connection
+
+if TYPE_CHECKING:
+    from crm_sync.flows.context import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """One batch of valid, identified records. `texts`: (n, width) canonical texts, references by record id."""
+
+    ctx: Context
+    conn: Connection
+    lens: Lens
+    goldens: Goldens
+    batch: SourceBatch
+    texts: NDArray[np.object_]
+    gates: list[int]
+    placements: list[Placement]
+    links: list[links.LinkRow | None]
+    read_run_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """n reads of linked records, ready to merge; all sequences have the same order.
+
+    `before` is the link as stored (None: linked just now, by `linked_by`). `bases` are the source values carried.
+    `earliest` and
+    `latest` bound the edit in microseconds.
+    """
+
+    hub_ids: list[UUID]
+    link_ids: list[int]
+    record_ids: list[str]
+    before: list[links.LinkRow | None]
+    linked_by: list[str]
+    texts: NDArray[np.object_]
+    bases: list[dict[str, Any]]
+    gates: list[int]
+    versions: list[str | None]
+    stamps: list[datetime | None]
+    earliest: NDArray[np.int64]
+    latest: NDArray[np.int64]
+
+    def rows(self, rows: Sequence[int]) -> Reads:
+        """Return some of the reads."""
+
+        def pick(values: Sequence[Any]) -> list[Any]:
+            return [values[r] for r in rows]
+
+        index = np.array(rows, dtype=np.intp)
+        return Reads(
+            pick(self.hub_ids),
+            pick(self.link_ids),
+            pick(self.record_ids),
+            pick(self.before),
+            pick(self.linked_by),
+            self.texts[index],
+            pick(self.bases),
+            pick(self.gates),
+            pick(self.versions),
+            pick(self.stamps),
+            self.earliest[index],
+            self.latest[index],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a merge decided, with what is needed to tell about it."""
+
+    reads: Reads
+    shadow: Shadow
+    merged: Merged
+    lifted: NDArray[np.object_]
+    """(n, width) incoming texts in the hub's form."""
+    hub_before: NDArray[np.object_]
+    """(n, width) hub texts before, right in rows where a cell was taken, held or in conflict."""
+
+
+def fold(work: Fold) -> Counter[str]:
+    """Link and merge a batch inside the caller's transaction; return the counts."""
+    counts: Counter[str] = Counter()
+    undecided = [r for r, p in enumerate(work.placements) if p.hub_id is None]
+    counts += verdicts.ask_about_matches(work, undecided)
+    placed = [(r, p.hub_id) for r, p in enumerate(work.placements) if p.hub_id is not None]
+    if not placed:
+        return counts
+    rows, hub_ids = [r for r, _ in placed], [h for _, h in placed]
+    work.goldens.load(hub_ids)
+    creates = _creates_under_way(work, rows, hub_ids)
+    link_ids = _link(work, rows, hub_ids)
+    latest = work.batch.stamps.astype("datetime64[us]").astype(np.int64)
+    before = [work.links[r] for r in rows]
+    reads = Reads(
+        hub_ids=hub_ids,
+        link_ids=link_ids,
+        record_ids=[work.batch.record_ids[r] for r in rows],
+        before=before,
+        linked_by=[work.placements[r].rule if work.links[r] is None else "" for r in rows],
+        texts=work.texts[rows],
+        bases=[work.lens.base_of(work.batch, r) for r in rows],
+        gates=[work.gates[r] for r in rows],
+        versions=[work.batch.versions[r] for r in rows],
+        stamps=[moment(latest[r]) for r in rows],
+        earliest=np.array([_micros(b.stamp) if b and b.stamp else 0 for b in before], dtype=np.int64),
+        latest=latest[rows],
+    )
+    for wave in waves(hub_ids):
+        counts += merge_reads(work.ctx, work.conn, work.lens, work.goldens, reads.rows(wave), creates, work.read_run_id)
+    work.goldens.flush()
+    outbox.settle(work.conn, [u.command_id for u in creates.values()])
+    return counts
+
+
+def merge_reads(
+    ctx: Context,
+    conn: Connection,
+    lens: Lens,
+    goldens: Goldens,
+    reads: Reads,
+    creates: dict[UUID, outbox.Unsettled],
+    read_run_id: UUID | None,
+) -> Counter[str]:
+    """Merge reads of different golden records: change these in memory, write shadows, questions, parked references,
+    audit.
+
+    `creates` are creates under way, by hub id: reading such a record proves that it was made as carried.
+    """
+    told = _decide(ctx, conn, lens, goldens, reads, creates)
+    _take(lens, goldens, told)
+    _remember(ctx, conn, lens, goldens, told)
+    counts = verdicts.write(ctx, conn, lens, goldens, told, read_run_id)
+    moved = (told.merged.cells != Cell.KEEP).any(axis=1)
+    fresh = np.array([bool(by) for by in reads.linked_by], dtype=np.bool_)
+    hub.enqueue_changes(conn, lens.entity.name, [reads.hub_ids[r] for r in np.flatnonzero(moved | fresh)])
+    return counts
+
+
+def waves(hub_ids: Sequence[UUID]) -> list[list[int]]:
+    """Split rows so that no wave holds a golden record twice; the order of the rows of one golden record is kept."""
+    out: list[list[int]] = []
+    depth: Counter[UUID] = Counter()
+    for row, hub_id in enumerate(hub_ids):
+        level = depth[hub_id]
+        depth[hub_id] += 1
+        if level == len(out):
+            out.append([])
+        out[level].append(row)
+    return out
+
+
+def _creates_under_way(work: Fold, rows: Sequence[int], hub_ids: Sequence[UUID]) -> dict[UUID, outbox.Unsettled]:
+    ours = [h for r, h in zip(rows, hub_ids, strict=True) if work.placements[r].rule == "external_key"]
+    if not ours:
+        return {}
+    return outbox.unsettled_creates(work.conn, work.lens.name, work.batch.object, ours)
+
+
+def _link(work: Fold, rows: Sequence[int], hub_ids: Sequence[UUID]) -> list[int]:
+    unlinked = [(r, h) for r, h in zip(rows, hub_ids, strict=True) if work.links[r] is None]
+    taken = links.occupied(work.conn, work.lens.name, work.batch.object, [h for _, h in unlinked])
+    new: list[links.NewLink] = []
+    for row, hub_id in unlinked:
+        # One link is primary; further duplicates inside one CRM hang on the same golden record and are never written
+        # to.
+        new.append(links.NewLink(hub_id, work.batch.record_ids[row], hub_id not in taken, work.placements[row].rule))
+        taken.add(hub_id)
+    made = links.insert_links(work.conn, work.lens.entity.name, work.lens.name, work.batch.object, work.ctx.run_id, new)
+    back = [link for r in rows if (link := work.links[r]) is not None and link.state != "live"]
+    links.set_state(work.conn, [(b.link_id, "live", None) for b in back])
+    return [link.link_id if (link := work.links[r]) is not None else made[work.batch.record_ids[r]] for r in rows]
+
+
+def _decide(
+    ctx: Context,
+    conn: Connection,
+    lens: Lens,
+    goldens: Goldens,
+    reads: Reads,
+    creates: dict[UUID, outbox.Unsettled],
+) -> Told:
+    rows = len(reads.hub_ids)
+    shadow = shadows.decode(ctx, conn, lens, goldens, reads.before, reads.hub_ids)
+    under_way = outbox.unsettled_by_links(conn, reads.link_ids)
+    sent = shadows.decode_sent(ctx, conn, lens, goldens, [under_way.get(i) for i in reads.link_ids])
+    if creates:
+        shadow, sent = _as_created(ctx, conn, lens, goldens, reads, creates, shadow, sent)
+    lifted, pending = references.inward(conn, lens, reads.texts)
+    crm = lens.hash(reads.texts)
+    incoming = Incoming(
+        crm=crm,
+        lifted=np.where(lifted == reads.texts, crm, lens.hash(lifted)) if lens.references else crm,
+        absent=reads.texts == ABSENT,
+        pending=pending,
+        null=reads.texts == NULL,
+        earliest=reads.earliest,
+        latest=reads.latest,
+    )
+    vectors = goldens.vectors(reads.hub_ids, lens.places)
+    null = vectors == lens.null
+    wanted = needs_projection(lens.rules, incoming, shadow, vectors, null)
+    projected, projectable = vectors.copy(), np.ones(vectors.shape, dtype=np.bool_)
+    some = np.flatnonzero(wanted.any(axis=1))
+    if some.size:
+        texts = doc_texts(goldens.docs([reads.hub_ids[r] for r in some]), lens.fields)
+        shown = lens.crm_texts(texts, wanted[some])
+        projectable[some] = references.outward(conn, lens, shown, wanted[some]) & (shown != ABSENT)
+        projected[some] = lens.hash(shown)
+    picked = [goldens[h] for h in reads.hub_ids]
+    side = HubSide(
+        hashes=vectors,
+        null=null,
+        projected=projected,
+        projectable=projectable,
+        rank=lens.ranks_of([g.sources for g in picked]),
+        earliest=np.stack([g.earliest for g in picked])[:, lens.places],
+        latest=np.stack([g.latest for g in picked])[:, lens.places],
+    )
+    merged = merge(lens.rules, incoming, shadow, side, sent)
+    telling = np.isin(merged.cells, (Cell.TAKE, Cell.HOLD)) | merged.conflict
+    before = np.full((rows, lens.width), NULL, dtype=object)
+    open_rows = np.flatnonzero(telling.any(axis=1))
+    if open_rows.size:
+        before[open_rows] = doc_texts(goldens.docs([reads.hub_ids[r] for r in open_rows]), lens.fields)
+    return Told(reads, shadow, merged, lifted, before)
+
+
+def _as_created(
+    ctx: Context,
+    conn: Connection,
+    lens: Lens,
+    goldens: Goldens,
+    reads: Reads,
+    creates: dict[UUID, outbox.Unsettled],
+    shadow: Shadow,
+    sent: Sent,
+) -> tuple[Shadow, Sent]:
+    rows = [r for r, h in enumerate(reads.hub_ids) if h in creates and reads.before[r] is None]
+    if rows:
+        carried = shadows.decode_sent(ctx, conn, lens, goldens, [creates[reads.hub_ids[r]] for r in rows])
+        made = shadows.created_shadow(lens, carried)
+        shadow.crm[rows], shadow.hub[rows] = made.crm, made.hub
+        shadow.crm_known[rows], shadow.hub_known[rows] = made.crm_known, made.hub_known
+    return shadow, sent
+
+
+def _take(lens: Lens, goldens: Goldens, told: Told) -> None:
+    reads, merged = told.reads, told.merged
+    for row, position in zip(*np.nonzero(merged.took), strict=True):
+        goldens.set(
+            reads.hub_ids[row],
+            lens.fields[position].name,
+            told.lifted[row, position],
+            merged.hub[row, position],
+            (int(reads.earliest[row]), int(reads.latest[row])),
+            lens.name,
+        )
+
+
+def _remember(ctx: Context, conn: Connection, lens: Lens, goldens: Goldens, told: Told) -> None:
+    reads = told.reads
+    kept = np.isin(told.merged.cells, (Cell.HOLD, Cell.WAIT))
+    absent = reads.texts == ABSENT
+    partial = [
+        int(r)
+        for r in np.flatnonzero((kept | absent).any(axis=1))
+        if (b := reads.before[r]) is not None and b.base is not None
+    ]
+    olds = [reads.before[r] for r in partial]
+    opened = shadows.unseal(
+        ctx, goldens, [o.hub_id for o in olds if o], [o.base or b"" for o in olds if o], shadows.BASE
+    )
+    old_bases: dict[int, dict[str, Any]] = dict(zip(partial, opened, strict=True))
+    bases: list[dict[str, Any]] = []
+    for row, base in enumerate(reads.bases):
+        if kept[row].any() or row in old_bases:
+            undecided = {s for p in np.flatnonzero(kept[row]) for s in lens.sources_of(int(p))}
+            base = shadows.decided_base(old_bases.get(row, {}), base, [s for s in base if s not in undecided])
+        bases.append(base)
+    sealed = shadows.seal(ctx, goldens, reads.hub_ids, bases, shadows.BASE)
+    links.upsert_shadows(
+        conn,
+        shadows.encode(lens, reads.link_ids, told.merged.shadow, reads.gates, reads.versions, reads.stamps, sealed),
+    )
+
+
+def moment(micros: int | np.int64) -> datetime:
+    """Return microseconds since 1970 as a timezone-aware time."""
+    value: datetime = np.datetime64(int(micros), "us").astype(datetime)
+    return value.replace(tzinfo=UTC)
+
+
+def _micros(stamp: datetime) -> int:
+    return int(np.datetime64(stamp.replace(tzinfo=None), "us").astype(np.int64))

@@ -1,0 +1,151 @@
+"""Find the golden record of source records that are not linked yet.
+
+Belongs here: candidates by digest, their verification on decrypted values, uniting golden records that turn out to be
+one.
+Not here: the choice among candidates (steps/matching).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+import numpy as np
+
+from crm_sync.flows.goldens import Goldens, identities_of
+from crm_sync.flows.lens import Lens
+from crm_sync.flows.shadows import BASE, lift_documents, unseal
+from crm_sync.records import Texts
+from crm_sync.steps.matching import Identity, Matcher, Placement, digest, identities
+from crm_sync.store import hub, inbox, links, matchkeys, outbox
+from crm_sync.store.database import Connection
+
+if TYPE_CHECKING:
+    from crm_sync.flows.context import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """Where n records belong; `new` are golden records to begin, `united` counts golden records that became part of
+    another."""
+
+    placements: list[Placement]
+    identities: list[Identity]
+    new: list[UUID]
+    united: int
+
+
+def identify(
+    ctx: Context,
+    conn: Connection,
+    lens: Lens,
+    goldens: Goldens,
+    texts: Mapping[str, Texts],
+    external_keys: Sequence[str | None],
+    linked: Sequence[UUID | None],
+) -> Identified:
+    """Place n records given as columns of canonical texts; `linked` are the golden records of those that have one
+    already."""
+    rows = len(linked)
+    found = identities(lens.entity, texts, rows)
+    ours = _by_external_key(conn, external_keys)
+    open_rows = [r for r in range(rows) if linked[r] is None and r not in ours]
+    known = _candidates(ctx, conn, lens, goldens, [found[r] for r in open_rows])
+    matcher = Matcher(lens.entity.match_rules, known)
+    made: list[UUID] = []
+
+    def begin() -> UUID:
+        made.append(uuid4())
+        return made[-1]
+
+    placements: list[Placement] = []
+    for row in range(rows):
+        fixed = linked[row]
+        if fixed is not None:
+            matcher.attach(fixed, found[row])
+            placements.append(Placement(fixed, "linked"))
+        elif row in ours:
+            matcher.attach(ours[row], found[row])
+            placements.append(Placement(ours[row], "external_key"))
+        else:
+            placements.append(matcher.place(found[row], begin))
+    united = _unite(ctx, conn, [(a, b) for a, b in matcher.unions if a not in made])
+    placements = [Placement(matcher.root(p.hub_id), p.rule) if p.hub_id is not None else p for p in placements]
+    kept = {p.hub_id for p in placements}
+    return Identified(placements, found, [h for h in made if h in kept], united)
+
+
+def _by_external_key(conn: Connection, external_keys: Sequence[str | None]) -> dict[int, UUID]:
+    wanted: dict[int, UUID] = {}
+    for row, text in enumerate(external_keys):
+        if text:
+            try:
+                wanted[row] = UUID(text)
+            except ValueError:
+                continue  # somebody else's text in our field: the match rules decide
+    known = hub.roots(conn, sorted(set(wanted.values()))) if wanted else {}
+    return {row: known[hub_id] for row, hub_id in wanted.items() if hub_id in known}
+
+
+def _candidates(
+    ctx: Context, conn: Connection, lens: Lens, goldens: Goldens, wanted: Sequence[Identity]
+) -> dict[UUID, list[Identity]]:
+    secret, name = ctx.keyring.match_key(), lens.entity.name
+    digests = {digest(name, key, secret): key for identity in wanted for key in identity.keys}
+    hits = matchkeys.candidates(conn, name, [(key[0], d) for d, key in digests.items()])
+    claimed: dict[UUID, set[tuple[str, str]]] = {}
+    for (_, found), hub_ids in hits.items():
+        for hub_id in hub_ids:
+            claimed.setdefault(hub_id, set()).add(digests[found])
+    if not claimed:
+        return {}
+    ids = sorted(claimed)
+    goldens.load(ids)
+    known = {h: [i] for h, i in zip(ids, identities_of(lens.entity, goldens.docs(ids)), strict=True)}
+    # A golden record is also whatever a linked record says of itself: its own value may have lost to another CRM's.
+    for hub_id, identity in _linked_identities(ctx, conn, goldens, lens, ids):
+        known[hub_id].append(identity)
+    verified = {h for h, keys in claimed.items() if any(k in keys for i in known[h] for k in i.keys)}
+    return {h: i for h, i in known.items() if h in verified}
+
+
+def _linked_identities(
+    ctx: Context, conn: Connection, goldens: Goldens, lens: Lens, hub_ids: Sequence[UUID]
+) -> list[tuple[UUID, Identity]]:
+    by_connection: dict[str, list[links.LinkRow]] = {}
+    for link in links.links_by_hub(conn, hub_ids):
+        if link.base is not None and link.state != "tombstone" and link.connection in ctx.specs.connections:
+            by_connection.setdefault(link.connection, []).append(link)
+    found: list[tuple[UUID, Identity]] = []
+    for connection, rows in by_connection.items():
+        other = ctx.lens(connection, lens.entity.name)
+        bases = unseal(ctx, goldens, [r.hub_id for r in rows], [r.base or b"" for r in rows], BASE)
+        texts = lift_documents(other, bases)
+        columns = {f.name: np.ascontiguousarray(texts[:, i]) for i, f in enumerate(other.fields)}
+        found += zip([r.hub_id for r in rows], identities(lens.entity, columns, len(rows)), strict=True)
+    return found
+
+
+def _unite(ctx: Context, conn: Connection, unions: Sequence[tuple[UUID, UUID]]) -> int:
+    if not unions:
+        return 0
+    # The winner of one union may lose a later one.
+    parent = dict(unions)
+
+    def last(hub_id: UUID) -> UUID:
+        while hub_id in parent:
+            hub_id = parent[hub_id]
+        return hub_id
+
+    losers = [loser for loser, _ in unions]
+    winners = [last(loser) for loser in losers]
+    notices: list[tuple[str, str, str]] = []
+    for loser, winner in zip(losers, winners, strict=True):
+        notices += links.move_links(conn, loser, winner)
+    hub.unite(conn, losers, winners)
+    matchkeys.move(conn, losers, winners)
+    outbox.withdraw_records(conn, losers)
+    inbox.put_notices(conn, "united", notices)
+    return len(losers)

@@ -1,0 +1,179 @@
+"""Ingest: read a CRM and land what changed. Read progress commits with each landed page, the watermark with the last.
+
+Belongs here: incremental, full and windowed reads, hydrating notices. Not here: what the records mean (absorb).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from crm_sync.errors import CursorExpired, Misconfigured
+from crm_sync.flows.absorb import stamp_of, touch
+from crm_sync.flows.lens import Lens
+from crm_sync.ports import Lane
+from crm_sync.records import Page, SourceBatch
+from crm_sync.steps.scoping import in_scope
+from crm_sync.store import inbox, landing, links, runs, watermarks
+from crm_sync.store.database import Connection
+from crm_sync.store.leases import Lease
+
+if TYPE_CHECKING:
+    from crm_sync.flows.context import Context
+
+INCREMENTAL, FULL, WINDOW = "incremental", "full", "window"
+KEEP_LANDED_DAYS = 3
+_NOTICES = 1000
+
+
+@dataclass(slots=True)
+class IngestReport:
+    """What a read did; `mode` is what it turned out to be (an expired cursor makes an incremental read full)."""
+
+    mode: str = INCREMENTAL
+    totals: Counter[str] = field(default_factory=Counter)
+
+    def counts(self) -> dict[str, int]:
+        """Return the counts for metadata."""
+        return dict(self.totals)
+
+
+def ingest(
+    ctx: Context, connection: str, entity: str, *, full: bool = False, window: tuple[str, str] | None = None
+) -> IngestReport:
+    """Read one stream and land what changed since it was last seen.
+
+    Without a watermark, or with `full`, everything is read; `window` ([from, to), ISO dates) re-reads what was last
+    modified in it and
+    leaves the watermark alone. Busy where another run reads this connection; connector errors as they come.
+    """
+    lens = _lens(ctx, connection, entity)
+    with ctx.leased(f"read/{connection}") as lease:
+        position = ctx.database.run(lambda conn: watermarks.load_position(conn, connection, entity))
+        mode = WINDOW if window else FULL if full or position.watermark is None else INCREMENTAL
+        report = IngestReport(mode)
+        try:
+            _read(ctx, lens, lease, position, report, window)
+        except CursorExpired as expired:
+            ctx.journal.operation(connection, f"read {entity}", "cursor_expired", str(expired))
+            report.mode = FULL
+            _read(ctx, lens, lease, watermarks.Position(), report, None)
+    return report
+
+
+def hydrate(ctx: Context, connection: str, entity: str) -> IngestReport:
+    """Read the records that notices point to, by id, and land those that changed. A notice leaves the inbox when its
+    record has landed."""
+    lens = _lens(ctx, connection, entity)
+    report = IngestReport("notices")
+    with ctx.leased(f"read/{connection}") as lease:
+        while ctx.database.run(lambda conn: _hydrate_batch(ctx, conn, lens, lease, report)):
+            pass
+    return report
+
+
+def _hydrate_batch(ctx: Context, conn: Connection, lens: Lens, lease: Lease, report: IngestReport) -> bool:
+    lease.fence(conn)
+    record_ids = inbox.take_notices(conn, lens.name, lens.mapping.object, _NOTICES)
+    if not record_ids:
+        return False
+    batch = ctx.connector(lens.name).fetch(lens.mapping, record_ids, Lane.NOTICE)
+    report.totals += _land(ctx, conn, lens, batch, "notice")
+    return True
+
+
+def _lens(ctx: Context, connection: str, entity: str) -> Lens:
+    ctx.connection_spec(connection)
+    ctx.entity(entity)
+    if (connection, entity) not in ctx.specs.mappings:
+        raise Misconfigured(
+            f"Entity {entity!r} is not mapped in connection {connection!r}; add it to `entities` there, with a mapping."
+        )
+    return ctx.lens(connection, entity)
+
+
+def _read(
+    ctx: Context,
+    lens: Lens,
+    lease: Lease,
+    position: watermarks.Position,
+    report: IngestReport,
+    window: tuple[str, str] | None,
+) -> None:
+    started_from = position.watermark if report.mode == INCREMENTAL else None
+    same_read = position.resume_mode == report.mode and position.resume_from == started_from
+    resume = position.resume if same_read and not window else None
+    name, entity = lens.name, lens.entity.name
+    for page in _pages(ctx, lens, report.mode, started_from, resume, window):
+
+        def commit(conn: Connection, page: Page = page) -> Counter[str]:
+            lease.fence(conn)
+            counts = _land(ctx, conn, lens, page.batch, report.mode)
+            if page.watermark is not None:
+                watermarks.finish_read(conn, name, entity, page.watermark)
+                landing.prune_pages(conn, KEEP_LANDED_DAYS)
+            elif window is None:
+                watermarks.save_progress(
+                    conn, name, entity, mode=report.mode, started_from=started_from, cursor=page.cursor
+                )
+            return counts
+
+        report.totals += ctx.database.run(commit)
+        ctx.boundary("watermark" if page.watermark is not None else "landed")
+
+
+def _pages(
+    ctx: Context,
+    lens: Lens,
+    mode: str,
+    watermark: str | None,
+    resume: str | None,
+    window: tuple[str, str] | None,
+) -> Iterator[Page]:
+    connector = ctx.connector(lens.name)
+    if mode == INCREMENTAL:
+        return connector.changes(lens.mapping, watermark, resume, Lane.INCREMENTAL)
+    return connector.snapshot(lens.mapping, resume, Lane.BACKFILL, window)
+
+
+def _land(ctx: Context, conn: Connection, lens: Lens, batch: SourceBatch, reason: str) -> Counter[str]:
+    """Land the records whose mapped fields differ from what was last seen; count the others as unchanged."""
+    counts: Counter[str] = Counter(read=len(batch))
+    if not len(batch):
+        return counts
+    gates = lens.gates(batch).tolist()
+    before = links.seen(conn, lens.name, batch.object, batch.record_ids)
+    scope = in_scope(lens.mapping, batch.values)
+    changed: list[int] = []
+    newer: list[int] = []
+    for row, record_id in enumerate(batch.record_ids):
+        last = before.get(record_id)
+        if last is None and batch.deleted[row]:
+            counts["unchanged"] += 1
+        elif last is None and not scope[row]:
+            counts["out_of_scope"] += 1
+        elif last is not None and last.gate == gates[row]:
+            counts["unchanged"] += 1
+            if last.version != batch.versions[row] and last.stamp is not None and last.stamp <= stamp_of(batch, row):
+                newer.append(row)
+        else:
+            changed.append(row)
+    touch(conn, lens, batch, newer)
+    landed = bool(changed) and landing.land_page(
+        conn,
+        ctx.keyring,
+        ctx.clock.now().date(),
+        run_id=ctx.run_id,
+        connection=lens.name,
+        entity=lens.entity.name,
+        object_name=batch.object,
+        reason=reason,
+        raw=[batch.raw[r] for r in changed],
+    )
+    # The very same page may have landed before and still wait to be absorbed: it is booked once.
+    counts["landed" if landed else "deduplicated"] += len(changed)
+    booked = {t: counts[t] for t in ("read", "landed", "unchanged", "out_of_scope", "deduplicated")}
+    runs.add_tally(conn, ctx.run_id, lens.name, lens.entity.name, booked)
+    return counts

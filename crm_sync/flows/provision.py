@@ -1,0 +1,28 @@
+"""Provision: make sure that each CRM has what syncing needs (external keys, our own fields, change tracking)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from crm_sync.records import ProvisionStep
+
+if TYPE_CHECKING:
+    from crm_sync.flows.context import Context
+
+
+def provision(ctx: Context, connections: Sequence[str] | None, apply: bool) -> list[ProvisionStep]:
+    """Return what each CRM needs; with `apply` create what it lacks. Safe to repeat."""
+    names = list(connections or [n for n, c in ctx.specs.connections.items() if c.enabled])
+    steps: list[ProvisionStep] = []
+    for name in names:
+        ctx.connection_spec(name)
+        for connection, entity in ctx.specs.mappings:
+            if connection == name:
+                found = ctx.connector(name).provision(ctx.specs.mapping(name, entity), apply=apply)
+                steps += found
+                if apply:
+                    for step in found:
+                        if step.needed:
+                            ctx.journal.operation(name, f"provision {step.object}", "created", step.what)
+    return steps
