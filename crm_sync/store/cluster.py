@@ -171,7 +171,9 @@ class Server:
 
     def _start(self) -> subprocess.Popen[bytes]:
         account = self.place.account
-        options = {**SETTINGS, "port": str(self.port), "unix_socket_directories": str(socket_directory(self.place))}
+        # A list of directories, so quoted: a comma in a path is not the end of it.
+        sockets = '"' + str(socket_directory(self.place)).replace('"', '""') + '"'
+        options = {**SETTINGS, "port": str(self.port), "unix_socket_directories": sockets}
         command = [str(self.place.binaries / "postgres"), "-D", str(self.place.data)]
         for name, value in options.items():
             command += ["-c", f"{name}={value}"]

@@ -8,7 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, TypeAlias, TypeVar
+from types import TracebackType
+from typing import Any, Final, Self, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import conninfo
@@ -27,7 +28,10 @@ _ATTEMPTS: Final = 6
 
 
 class Database:
-    """The store's database. Safe to share between threads; each transaction has a connection of its own."""
+    """The store's database. Safe to share between threads; each transaction has a connection of its own.
+
+    Leaving its context closes it.
+    """
 
     def __init__(self, url: str) -> None:
         """Check that the server answers and is new enough; BadSettings where not. The password is never shown."""
@@ -95,6 +99,14 @@ class Database:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def _take(self) -> Connection:
         while True:

@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
-import sqlalchemy
-from alembic import command, op
-from alembic.config import Config
-from alembic.util import CommandError
-
 from crm_sync.errors import BadSettings
 from crm_sync.store.database import Database, lock_number
+
+# alembic and sqlalchemy are imported where they are used: they take half a second, and most processes find the database
+# in its current form already.
 
 _MIGRATIONS: Final = Path(__file__).parent / "sql" / "migrations"
 
@@ -22,7 +20,33 @@ def migrate(database_url: str) -> None:
 
     BadSettings where the server cannot be reached, is older than the floor, or was migrated by a newer crm-sync.
     """
-    Database(database_url).close()  # checks address and version, with a message of ours
+    database = Database(database_url)
+    try:
+        if _version(database) == _newest():
+            return
+    finally:
+        database.close()
+    _upgrade(database_url)
+
+
+def _version(database: Database) -> str | None:
+    with database.transaction() as conn:
+        if conn.execute("SELECT to_regclass('crm_sync.schema_version')").fetchone() == (None,):
+            return None
+        row = conn.execute("SELECT version_num FROM crm_sync.schema_version").fetchone()
+    return row[0] if row else None
+
+
+def _newest() -> str:
+    return max(file.stem.partition("_")[0] for file in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
+def _upgrade(database_url: str) -> None:
+    import sqlalchemy
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
     engine = sqlalchemy.create_engine(_sqlalchemy_url(database_url), poolclass=sqlalchemy.pool.NullPool)
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
@@ -47,6 +71,8 @@ def migrate(database_url: str) -> None:
 
 def execute_file(name: str) -> None:
     """Execute one SQL file of many statements inside alembic's transaction."""
+    from alembic import op
+
     text = (_MIGRATIONS / name).read_text(encoding="utf-8")
     # Past SQLAlchemy, which would take a percent sign or a colon for a parameter.
     driver = op.get_bind().connection.driver_connection

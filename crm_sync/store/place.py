@@ -97,6 +97,8 @@ def settle(room: Path) -> Place:
 def record(place: Place) -> None:
     """Remember where the data lies, once it exists there; nothing to remember where it lies in the room itself."""
     if place.home != place.room:
+        # For whoever finds the directory and wonders whether it may go.
+        write_private(place.home / "belongs-to", f"{place.room.parent}\n")
         write_private(place.room / _PLACE_FILE, json.dumps({"home": str(place.home)}))
 
 

@@ -223,11 +223,11 @@ def test_a_port_taken_meanwhile_is_replaced_by_another(state_dir: Path) -> None:
             assert _remembered(elsewhere) == ["kept"]
 
 
-def test_a_state_directory_too_deep_for_a_socket_works(state_dir: Path) -> None:
-    deep = state_dir / ("a" * 60) / ("b" * 60)
-    with running(deep) as url:
-        _remember(url, "deep")
-    _await_end(deep)
+@pytest.mark.parametrize("name", ["a" * 60 + "/" + "b" * 60, 'it\'s "mine", ümlaut 100%'])
+def test_a_state_directory_with_an_awkward_name_works(state_dir: Path, name: str) -> None:
+    with running(state_dir / name) as url:
+        _remember(url, "kept")
+    _await_end(state_dir / name)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root drops to another account that a closed directory keeps out")
@@ -240,6 +240,7 @@ def test_as_root_a_closed_state_directory_works_and_stays_closed(state_dir: Path
     try:
         assert not home.is_relative_to(state_dir)
         assert home.stat().st_mode & 0o077 == 0
+        assert (home / "belongs-to").read_text().strip() == str(state_dir)
         assert state_dir.stat().st_mode & 0o077 == 0
         with running(state_dir) as url:
             assert _remembered(url) == ["closed"]

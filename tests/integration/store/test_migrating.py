@@ -37,6 +37,15 @@ def test_migrating_twice_changes_nothing_the_second_time(empty_url: str) -> None
     assert _tables(empty_url) == first
 
 
+def test_a_database_in_its_current_form_is_left_alone_without_loading_alembic(empty_url: str) -> None:
+    migrate(empty_url)
+    program = (
+        "import sys; from crm_sync.store.migrating import migrate; migrate(sys.argv[1]);"
+        "sys.exit('alembic' in sys.modules or 'sqlalchemy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program, empty_url], check=False).returncode == 0
+
+
 def test_three_processes_may_migrate_at_once(empty_url: str) -> None:
     program = "import sys; from crm_sync.store.migrating import migrate; migrate(sys.argv[1])"
     racers = [subprocess.Popen([sys.executable, "-c", program, empty_url]) for _ in range(3)]
