@@ -1,0 +1,32 @@
+"""One pretend Dataverse for these tests, provisioned, and a plain requests session signed in by msal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from crm_sync.emulators.launcher import EmulatorProcess, environment
+from tests.unit.emulators.dynamics.client import Client
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
+    with EmulatorProcess(tmp_path_factory.mktemp("dataverse"), only=("dynamics",)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def signed_in(emulator: EmulatorProcess) -> Iterator[Client]:
+    client = Client(environment(emulator.addresses))
+    client.provision("contact")
+    client.provision("account")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def api(signed_in: Client) -> Client:
+    signed_in.control("faults", method="DELETE")
+    signed_in.control("knobs", {"limits": False, "page_rows": 5000, "delta_seconds": 604800})
+    return signed_in

@@ -1,0 +1,90 @@
+"""Sign in, be refused, be limited, and find what is not there: the pretend Entra ID and the edges of the Web API."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.unit.emulators.dynamics.client import Client
+
+
+@pytest.mark.parametrize(
+    ("presented", "scope", "error", "code"),
+    [
+        ({"client_credential": "wrong"}, "", "invalid_client", 7000215),
+        ({"client_id": "unknown"}, "", "unauthorized_client", 700016),
+        ({}, "https://elsewhere.example/.default", "invalid_resource", 500011),
+    ],
+)
+def test_entra_says_in_its_own_words_what_is_wrong(
+    api: Client, presented: dict[str, str], scope: str, error: str, code: int
+) -> None:
+    answer = api.application(**presented).acquire_token_for_client([scope or f"{api.url}/.default"])
+    assert (answer["error"], answer["error_codes"]) == (error, [code])
+    assert answer["error_description"].startswith(f"AADSTS{code}: ")
+
+
+def test_an_unknown_tenant_has_no_configuration(api: Client) -> None:
+    answer = api.session.get(f"{api.url}/nobody/v2.0/.well-known/openid-configuration", timeout=10)
+    assert (answer.status_code, answer.json()["error_codes"]) == (400, [90002])
+    with pytest.raises(ValueError, match="authority configuration"):
+        api.application(authority=f"{api.url}/nobody")
+
+
+def test_without_a_living_token_there_is_only_the_challenge(api: Client) -> None:
+    for header in ("", "Bearer nonsense", "Basic x"):
+        answer = api.call("GET", "WhoAmI", Authorization=header)
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer authorization_uri=")
+    api.control("tokens/expire")
+    assert api.call("GET", "WhoAmI").status_code == 401
+    api.sign_in()
+    assert set(api.get("WhoAmI")) == {"@odata.context", "BusinessUnitId", "UserId", "OrganizationId"}
+
+
+def test_the_service_document_lists_the_sets(api: Client) -> None:
+    document = api.get("")
+    assert {"name": "contacts", "kind": "EntitySet", "url": "contacts"} in document["value"]
+
+
+def test_what_is_unsupported_says_so_by_name_and_what_is_nowhere_is_not_found(api: Client) -> None:
+    for path in ("incidents", "contacts?$expand=parentcustomerid_account", "contacts?$apply=aggregate(x)", "$metadata"):
+        answer = api.call("GET", path)
+        assert answer.status_code == 501
+        assert path.split("?")[0] in answer.json()["error"]["message"]
+    assert api.refused("GET", "contactz") == (404, "0x80060888")
+    assert api.session.get(f"{api.url}/elsewhere", timeout=10).status_code == 501
+
+
+def test_an_address_may_not_be_longer_than_dataverse_takes(api: Client) -> None:
+    assert api.refused("GET", "contacts?$filter=" + "x" * 32_760)[0] == 414
+
+
+def test_limits_answer_429_with_the_wait_and_count_a_batch_once(api: Client) -> None:
+    api.control("knobs", {"limits": True, "window_requests": 2, "window_seconds": 100})
+    try:
+        first = api.call("GET", "WhoAmI")
+        assert first.headers["x-ms-ratelimit-burst-remaining-xrm-requests"] == "1"
+        parts = "".join("--b\nContent-Type: application/http\n\nGET WhoAmI HTTP/1.1\n\n\n" for _ in range(5)) + "--b--"
+        batch = api.session.post(
+            f"{api.root}$batch", data=parts, headers={"Content-Type": "multipart/mixed; boundary=b"}, timeout=10
+        )
+        assert (batch.status_code, batch.text.count("HTTP/1.1 200")) == (200, 5)
+        refused = api.call("GET", "WhoAmI")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "0x80072322")
+        assert 0 < int(refused.headers["Retry-After"]) <= 100
+    finally:
+        api.control("knobs", {"limits": False, "window_requests": 6000, "window_seconds": 300})
+
+
+def test_calls_are_counted_without_ids(api: Client) -> None:
+    id = api.create("contacts", lastname="Counted")
+    api.control("calls/reset")
+    api.get(f"contacts({id})")
+    api.get("contacts?$top=1")
+    assert api.control("calls", method="GET")["by"] == {
+        "GET /api/data/v9.2/contacts": 1,
+        "GET /api/data/v9.2/contacts()": 1,
+    }
+    assert urlsplit(api.root).scheme == "https"
