@@ -44,7 +44,7 @@ TRANSFORMS: Final[dict[str, TransformWord]] = {
 
 DEFAULT_TRANSFORM: Final[dict[FieldType, str]] = {kind: kind.value for kind in FieldType}
 
-NORMALISERS: Final = ("exact", "email", "phone", "name", "name_or_empty", "company", "host", "digits")
+NORMALISERS: Final = ("exact", "email", "phone", "name", "company", "host", "digits")
 
 OPERATORS: Final = ("is", "is_not", "filled", "empty")
 

@@ -69,7 +69,6 @@ _NORMALISERS: Final[dict[str, Callable[[str], str | None]]] = {
     "email": _email,
     "phone": _phone,
     "name": _name,
-    "name_or_empty": _name,
     "company": _name,
     "host": _host,
     "digits": _digits,
@@ -82,12 +81,11 @@ def normalise(name: str, texts: Texts) -> NDArray[np.object_]:
     """Return n match key parts for n canonical texts; None where there is nothing to match by.
 
     exact: the value itself; email: lower case, None if malformed; phone: the number without its extension, None for
-    what is no number; name and company: without case, accents and punctuation; name_or_empty: as name, where null
-    counts as the empty name, so that two records without one agree; host: the host of a web address; digits: the
-    digits alone.
+    what is no number; name and company: without case, accents and punctuation; host: the host of a web address;
+    digits: the digits alone.
     """
     function = _NORMALISERS[name]
-    seen: dict[str, str | None] = {ABSENT: None, NULL: "" if name == "name_or_empty" else None}
+    seen: dict[str, str | None] = {ABSENT: None, NULL: None}
     keys: list[str | None] = []
     for text in texts.tolist():
         if text not in seen:
