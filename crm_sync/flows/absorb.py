@@ -112,16 +112,12 @@ def _absorb(ctx: Context, conn: Connection, lens: Lens, batch: SourceBatch, read
             plain.append(row)
     counts["deduplicated"] += len(batch) - len(newest)
     touch(conn, lens, batch, touched)
+    # What follows has rows of its own (audit, quarantine, review) to be counted by.
+    quiet = {t: counts[t] for t in ("deduplicated", "unchanged", "out_of_scope")}
+    runs.add_tally(conn, read_run_id, lens.name, lens.entity.name, quiet)
     counts += _leave(ctx, conn, lens, batch, gone, known, gates, read_run_id)
     if plain:
         counts += _merge(ctx, conn, lens, part(batch, plain), known, [gates[r] for r in plain], read_run_id)
-    runs.add_tally(
-        conn,
-        read_run_id,
-        lens.name,
-        lens.entity.name,
-        {t: counts[t] for t in ("deduplicated", "unchanged", "out_of_scope")},
-    )
     return counts
 
 

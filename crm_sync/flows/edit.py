@@ -37,10 +37,9 @@ def edit(ctx: Context, entity: str, hub_id: UUID, changes: Mapping[str, object],
         raise Misconfigured(
             f"{entity} has no field {', '.join(unknown)}; its fields are: {', '.join(spec.field_names)}."
         )
-    lifted = Lifted()
-    for name, value in changes.items():
-        lifted.texts[name], lifted.reasons[name] = canonical(spec.field(name), value)
-    reasons = validate_entity(spec, lifted).get(0, [])
+    mapping = _plain_mapping(spec, list(changes))
+    lifted = lift_batch(spec, mapping, _region_of(ctx), columns(list(changes), [changes]))
+    reasons = validate(spec, mapping, lifted).get(0, [])
     if reasons:
         told = ", ".join(f"{r.field}: {r.code}" for r in reasons)
         raise Refused(f"The edit of {entity} {hub_id} breaks its rules ({told}); nothing was changed.")

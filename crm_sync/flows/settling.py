@@ -234,7 +234,7 @@ def look_up_duplicates(ctx: Context, lens: Lens, lease: Lease, pairs: Sequence[P
     found = {
         o.record_id: c
         for c, o in pairs
-        if o.status is Status.REFUSED and o.error_class is ErrorClass.DUPLICATE and o.record_id
+        if c.action is Action.CREATE and o.error_class is ErrorClass.DUPLICATE and o.record_id
     }
     if not found:
         return
