@@ -82,7 +82,7 @@ SCALARS = st.one_of(
 
 
 @pytest.mark.parametrize(("spec", "built", "options"), MAPPED)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_project_lift_project_is_project(
     spec: FieldSpec, built: Codec, options: dict[str, Any], data: st.DataObject
@@ -116,7 +116,7 @@ BUILT = [
 
 
 @pytest.mark.parametrize(("transform", "built"), BUILT)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(value=SCALARS)
 def test_whatever_a_crm_holds_has_a_canonical_form_that_it_keeps(transform: str, built: Codec, value: Any) -> None:
     found = lift(built, value)
@@ -129,7 +129,7 @@ def test_whatever_a_crm_holds_has_a_canonical_form_that_it_keeps(transform: str,
         assert lift(built, sent) == found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(text=WORDS, limit=st.integers(1, 40))
 def test_a_cut_text_is_cut_once(text: str, limit: int) -> None:
     for transform in ("text", "long_text"):
@@ -139,7 +139,7 @@ def test_a_cut_text_is_cut_once(text: str, limit: int) -> None:
         assert project(built, lift(built, sent)) == sent
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(text=valid(FieldSpec("n", FieldType.NUMBER)), places=st.integers(0, 10), as_text=st.booleans())
 def test_rounding_happens_once(text: str, places: int, as_text: bool) -> None:
     built = codec("number", places=places, **({"as_": "text"} if as_text else {}))
