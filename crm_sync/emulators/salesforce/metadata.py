@@ -12,7 +12,7 @@ from crm_sync.emulators.salesforce.failures import Answer, Call, Failure, Proble
 from crm_sync.emulators.salesforce.schema import Org
 from crm_sync.emulators.state import Duplicate
 
-OLDEST, NEWEST = 30, 62
+OLDEST, NEWEST = 30, 66  # Spring '14 to Spring '26
 SOAP = {
     "id": "tns:ID", "reference": "tns:ID", "boolean": "xsd:boolean", "int": "xsd:int", "double": "xsd:double",
     "currency": "xsd:double", "percent": "xsd:double", "date": "xsd:date", "datetime": "xsd:dateTime",
@@ -39,14 +39,13 @@ RESOURCES = ("composite", "limits", "query", "queryAll", "sobjects", "tooling")
 
 def versions() -> Answer:
     """GET /services/data; needs no token."""
-    years = {version: 2014 + (version - 30) // 3 for version in range(OLDEST, NEWEST + 1)}
-    seasons = ("Summer", "Winter", "Spring")
-    return Answer(
-        body=[
-            {"label": f"{seasons[v % 3]} '{year % 100}", "url": f"/services/data/v{v}.0", "version": f"{v}.0"}
-            for v, year in years.items()
-        ]
-    )
+    found = []
+    for version in range(OLDEST, NEWEST + 1):
+        years, season = divmod(version - OLDEST, 3)
+        name, year = (("Spring", 14), ("Summer", 14), ("Winter", 15))[season]
+        label = f"{name} '{year + years}"
+        found.append({"label": label, "url": f"/services/data/v{version}.0", "version": f"{version}.0"})
+    return Answer(body=found)
 
 
 def resources(call: Call) -> Answer:

@@ -1,0 +1,58 @@
+"""A pretend org without HTTP: calls go straight to its resources; time stands where the test puts it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crm_sync.emulators.faults import Faults
+from crm_sync.emulators.salesforce.app import Rest
+from crm_sync.emulators.salesforce.auth import Doorman
+from crm_sync.emulators.salesforce.schema import Org
+from crm_sync.emulators.settings import EmulatorSettings
+from crm_sync.emulators.state import State
+from tests.unit.emulators.salesforce.desk_clock import DeskClock, Front
+
+
+@pytest.fixture
+def clock() -> DeskClock:
+    return DeskClock()
+
+
+@pytest.fixture
+def state(tmp_path: Path, clock: DeskClock) -> Iterator[State]:
+    made = State(tmp_path / "org.sqlite", clock, resolution_us=1_000_000)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> EmulatorSettings:
+    return EmulatorSettings(
+        crm="salesforce",
+        url="https://localhost:1",
+        client_id="app",
+        client_secret="secret",
+        refresh_token="refresh",
+        token="password",
+        tenant="",
+        state_dir=tmp_path,
+        token_seconds=60.0,
+    )
+
+
+@pytest.fixture
+def faults() -> Faults:
+    return Faults()
+
+
+@pytest.fixture
+def doorman(state: State, faults: Faults, settings: EmulatorSettings) -> Doorman:
+    return Doorman(state, faults, settings)
+
+
+@pytest.fixture
+def front(state: State, faults: Faults, doorman: Doorman, clock: DeskClock) -> Front:
+    return Front(Rest(Org(state, faults), doorman), clock)
