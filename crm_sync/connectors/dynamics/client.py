@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -12,8 +12,8 @@ import requests
 from crm_sync.connectors.access import Access, address
 from crm_sync.connectors.dynamics.auth import ClientCredentials
 from crm_sync.connectors.dynamics.errors import judge
-from crm_sync.connectors.transport import Transport
-from crm_sync.errors import ErrorClass, Refused
+from crm_sync.connectors.transport import Transport, Verdict
+from crm_sync.errors import ErrorClass, Refused, Unreachable
 from crm_sync.ports import Lane, Services
 from crm_sync.settings import Settings
 from crm_sync.specs.model import ConnectionSpec
@@ -41,10 +41,17 @@ class WebApi:
         """Count the calls that the current thread has made so far."""
         return self._transport.calls
 
-    def get(self, target: str, *, operation: str, lane: Lane, prefer: Sequence[str] = ()) -> dict[str, Any]:
-        """GET a path below the service root, or a link that this environment gave, and return the JSON document."""
+    def get(
+        self, target: str, *, operation: str, lane: Lane, prefer: Sequence[str] = (), columns: Collection[str] = ()
+    ) -> dict[str, Any]:
+        """GET a path below the service root, or a link that this environment gave, and return the JSON document.
+
+        `columns` are the names that an error may mention.
+        """
         headers = {"Prefer": ",".join(prefer)} if prefer else {}
-        response = self.send("GET", target, operation=operation, lane=lane, headers=headers, idempotent=True)
+        response = self.send(
+            "GET", target, operation=operation, lane=lane, headers=headers, idempotent=True, columns=columns
+        )
         document: dict[str, Any] = orjson.loads(response.content)
         return document
 
@@ -58,19 +65,30 @@ class WebApi:
         idempotent: bool,
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
+        columns: Collection[str] = (),
     ) -> requests.Response:
         """Send one request and return the answer; errors as in connectors/base.py."""
         url = self._url(target)
 
         def attempt() -> requests.Response:
-            given = {**_STANDARD, "Authorization": f"Bearer {self._access.token()}", **(headers or {})}
+            given = {**_STANDARD, "Authorization": f"Bearer {self._token()}", **(headers or {})}
             return self._session.request(method, url, headers=given, data=body, allow_redirects=False)
 
-        return self._transport.call(operation, attempt, lane=lane, idempotent=idempotent, judge=judge)
+        def judged(answer: requests.Response | Exception) -> Verdict:
+            return judge(answer, columns)
+
+        return self._transport.call(operation, attempt, lane=lane, idempotent=idempotent, judge=judged)
 
     def close(self) -> None:
         """Release sockets."""
         self._session.close()
+
+    def _token(self) -> str:
+        try:
+            return self._access.token()
+        except Unreachable as error:
+            # it is Entra ID that gave no answer: the call itself was never made
+            raise Unreachable(str(error), possibly_processed=False) from None
 
     def _refused_token(self) -> None:
         self._access.refused()

@@ -28,7 +28,10 @@ BAD_REQUEST: Final = "0x80060888"
 _CODES: Final[Mapping[str, tuple[ErrorClass, str]]] = {
     "0x80040217": (ErrorClass.NOT_FOUND, "no row with this id"),
     "0x80060891": (ErrorClass.NOT_FOUND, "no row with these key values"),
-    "0x80060888": (ErrorClass.SCHEMA, "a property, address or option that the table does not know"),
+    "0x80060888": (
+        ErrorClass.SCHEMA,
+        "a property, address or option that the table does not know; `crm-sync provision --plan` lists what it lacks",
+    ),
     "0x8006088a": (ErrorClass.SCHEMA, "a table that the environment does not know"),
     "0x80048d19": (ErrorClass.VALIDATION, "the body does not parse: a value of the wrong type or an unknown property"),
     "0x80040203": (ErrorClass.VALIDATION, "a bad argument"),
@@ -115,8 +118,8 @@ def _error(body: bytes) -> tuple[str, str]:
         return "", ""
 
 
-def judge(answer: requests.Response | Exception) -> Verdict:
-    """Judge one answer of the Web API."""
+def judge(answer: requests.Response | Exception, sent: Collection[str] = ()) -> Verdict:
+    """Judge one answer of the Web API; `sent` as in `fault`."""
     if isinstance(answer, Exception):
         raise answer
     status = answer.status_code
@@ -126,7 +129,7 @@ def judge(answer: requests.Response | Exception) -> Verdict:
         return Verdict(
             Kind.AUTH, ErrorClass.AUTH, code="HTTP 401", message="the access token was refused", processed=False
         )
-    found = fault(status, answer.content)
+    found = fault(status, answer.content, sent)
     kind = _KINDS.get(found.error_class, Kind.REFUSED)
     return Verdict(
         kind,

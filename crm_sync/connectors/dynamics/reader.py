@@ -124,7 +124,13 @@ class Reader:
                 filter=f"Microsoft.Dynamics.CRM.In(PropertyName='{column}',PropertyValues=[{quoted}])",
             )
             while target is not None:
-                document = self._api.get(target, operation=f"fetch {mapping.object}", lane=lane, prefer=_PREFER)
+                document = self._api.get(
+                    target,
+                    operation=f"fetch {mapping.object}",
+                    lane=lane,
+                    prefer=_PREFER,
+                    columns=selection(mapping).split(","),
+                )
                 rows += document["value"]
                 target = document.get("@odata.nextLink")
         return rows
@@ -171,7 +177,8 @@ class Reader:
     def _get(self, position: Position, lane: Lane, prefer: Sequence[str], *, stored: bool) -> dict[str, Any]:
         target = position.next or position.delta or ""
         try:
-            return self._api.get(target, operation="read", lane=lane, prefer=prefer)
+            columns = position.select.split(",")
+            return self._api.get(target, operation="read", lane=lane, prefer=prefer, columns=columns)
         except CursorExpired:
             raise
         except Refused as error:

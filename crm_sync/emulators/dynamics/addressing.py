@@ -85,7 +85,6 @@ class Addresses:
             if not GUID.fullmatch(literal):
                 raise ODataError(400, "0x80060888", f"The key value '{literal}' is not a guid.")
             return RowKey(literal.lower(), None, None, text)
-        self._keys.all(table.logical, polled=True)
         if name not in self._keys.active_columns(table.logical):
             raise ODataError(
                 400, "0x80060888", f"The property '{name}' is not part of an active alternate key of {table.logical}."

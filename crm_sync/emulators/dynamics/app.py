@@ -63,7 +63,7 @@ class Service:
         self._root = url + SERVICE_PATH
         schema = Schema(state, load(Path(__file__).with_name("declarations.toml")), fold_unique=True)
         self.tables = Tables(state, schema)
-        keys = Keys(state)
+        self.keys = keys = Keys(state)
         self._addresses = Addresses(state, self.tables, keys, url)
         self._queries = Queries(state, self.tables, keys, faults, url)
         self.rows = Rows(state, self.tables, self._addresses, url)
@@ -159,6 +159,7 @@ def build(state: State, faults: Faults, settings: EmulatorSettings) -> Starlette
         try:
             entra.check(call)
             with protection.request() as headers:
+                service.keys.tick()
                 made = service.batch(call) if call.path == "$batch" else service.handle(call)
                 return Answer(made.status, made.body, {**made.headers, **headers})
         except ODataError as error:

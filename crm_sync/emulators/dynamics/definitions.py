@@ -212,7 +212,7 @@ class Definitions:
         if call.method != "GET":
             raise Unsupported("changing and deleting keys")
         options = _options(call, {"$select"})
-        rows = [_chosen(key, options) for key in self._keys.all(table.logical, polled=True)]
+        rows = [_chosen(key, options) for key in self._keys.all(table.logical)]
         if below.key is not None:
             match = BY_NAME.fullmatch(below.key)
             rows = [

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 from crm_sync.emulators.state import Duplicate, State
+
+BUILDING: Final = frozenset({"Pending", "InProgress"})
 
 
 class Keys:
@@ -13,15 +15,24 @@ class Keys:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._building = True
 
-    def all(self, logical: str, *, polled: bool = False) -> list[dict[str, Any]]:
-        """Return the keys of a table; `polled`: a client looks, and the index job gets on meanwhile."""
-        found = []
-        for name, key in self._state.list_meta(f"key:{logical}:").items():
-            found.append(dict(key))
-            if polled and key["EntityKeyIndexStatus"] in ("Pending", "InProgress"):
-                self._advance(name, key)
-        return found
+    def all(self, logical: str) -> list[dict[str, Any]]:
+        """Return the keys of a table."""
+        return list(self._state.list_meta(f"key:{logical}:").values())
+
+    def tick(self) -> None:
+        """Let the index jobs get on by one step: Pending, InProgress, then Active or Failed.
+
+        Every request ticks once, before its transaction.
+        """
+        if not self._building:
+            return
+        found = self._state.list_meta("key:")
+        waiting = {name: key for name, key in found.items() if key["EntityKeyIndexStatus"] in BUILDING}
+        self._building = bool(waiting)
+        for name, key in waiting.items():
+            self._advance(name, key)
 
     def active_columns(self, logical: str) -> list[str]:
         """Return the columns that an active key makes unique."""
@@ -40,6 +51,7 @@ class Keys:
             "DisplayName": label,
         }
         self._state.set_meta(f"key:{logical}:{schema_name.lower()}", key)
+        self._building = True
         self.redefined(logical)
         return id
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 
 from crm_sync.connectors.dynamics.connector import DynamicsConnector
-from crm_sync.errors import BadCredentials, BadSettings, ErrorClass, LimitReached
+from crm_sync.errors import BadCredentials, BadSettings, ErrorClass, LimitReached, Refused
 from crm_sync.ports import Lane
 from crm_sync.records import Status
+from crm_sync.specs.model import FieldMapping
 from tests.unit.connectors.dynamics.world import (
     CONTACT,
     Environment,
@@ -157,3 +159,17 @@ def test_the_token_endpoint_may_have_trouble_for_a_moment(
     crm.fault("/token$", "drop_before")
     assert watermark(changes(connector, None))
     assert ports.operations.count("token") == 3
+
+
+def test_a_write_without_a_token_was_certainly_not_made(crm: Environment) -> None:
+    connector, _ = connect(crm.variables)
+    crm.fault("/token$", "drop_before", times=20)
+    (outcome,) = write(connector, create(uuid4(), lastname="Li"))
+    assert outcome.status is Status.RETRY
+    connector.close()
+
+
+def test_a_column_that_the_table_lacks_is_named(connector: DynamicsConnector) -> None:
+    mapping = replace(CONTACT, fields=(*CONTACT.fields, FieldMapping("nickname", "new_nickname", "text")))
+    with pytest.raises(Refused, match="new_nickname"):
+        list(connector.changes(mapping, None, None, Lane.INCREMENTAL))

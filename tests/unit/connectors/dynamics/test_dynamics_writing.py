@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+import requests
+
 from crm_sync.connectors.dynamics.connector import DynamicsConnector
 from crm_sync.errors import ErrorClass
 from crm_sync.ports import Lane
@@ -92,3 +94,37 @@ def test_more_than_a_hundred_commands_take_two_calls(connector: DynamicsConnecto
     assert [one.command_id for one in outcomes] == list(range(101))
     assert all(one.status is Status.DELIVERED for one in outcomes)
     assert ports.operations[before:].count("write contacts") == 2
+
+
+def test_a_key_that_the_customer_added_makes_a_create_fail_for_good(
+    connector: DynamicsConnector, crm: Environment, ports: Ports
+) -> None:
+    made(connector, lastname="First")
+    assert ports.stored is not None
+    key = {"SchemaName": "new_employeekey", "KeyAttributes": ["employeeid"], "DisplayName": {}}
+    answer = requests.post(
+        f"{crm.url}/api/data/v9.2/EntityDefinitions(LogicalName='contact')/Keys",
+        json=key,
+        headers={"Authorization": f"Bearer {ports.stored.access}"},
+        verify=crm.variables["CRM_SYNC_CA_BUNDLE"],
+        timeout=10,
+    )
+    assert answer.status_code == 204
+    made(connector, employeeid="E1")
+    made(connector, employeeid="E2")
+    (refused,) = write(connector, create(uuid4(), employeeid="e2"))
+    assert (refused.status, refused.error_class) == (Status.REFUSED, ErrorClass.DUPLICATE)
+
+
+def test_a_create_that_lost_a_race_for_our_own_key_is_to_be_read(
+    connector: DynamicsConnector, crm: Environment
+) -> None:
+    hub_id = uuid4()
+    write(connector, create(hub_id, lastname="Winner"))
+    error = '{"error":{"code":"0x80060892","message":"Entity Key violated."}}'
+    lines = ["--batchresponse_1", "Content-Type: application/http", "", "HTTP/1.1 412 Precondition Failed", "", error]
+    body = "\r\n".join([*lines, "--batchresponse_1--", ""])
+    headers = {"Content-Type": "multipart/mixed; boundary=batchresponse_1"}
+    crm.fault("batch$", "status", status=200, headers=headers, body=body)
+    (raced,) = write(connector, create(hub_id, lastname="Loser"))
+    assert raced.status is Status.CHANGED
