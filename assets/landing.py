@@ -38,8 +38,9 @@ def _landing(specs: SpecSet, connection: ConnectionSpec, entity: EntitySpec) -> 
         metadata={"connection": connection.name, "entity": entity.name, "object": source},
     )
     def landed(context: AssetExecutionContext, config: ReadingConfig, library: Library) -> MaterializeResult[None]:
+        before = library.calls(connection.name)
         with plainly():
             report = ingest(library.context, connection.name, entity.name, **reading_of(context, config))
-        return counted(report)
+        return counted(report, calls=library.calls(connection.name) - before)
 
     return landed

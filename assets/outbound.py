@@ -35,8 +35,9 @@ def _outbound(specs: SpecSet, connection: ConnectionSpec, entity: EntitySpec) ->
         metadata={"connection": connection.name, "entity": entity.name, "object": source},
     )
     def sent(library: Library) -> MaterializeResult[None]:
+        before = library.calls(connection.name)
         with plainly():
             report = deliver(library.context, connection.name, entity.name)
-        return counted(report)
+        return counted(report, calls=library.calls(connection.name) - before)
 
     return sent

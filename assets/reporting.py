@@ -22,9 +22,9 @@ class Report(Protocol):
         ...
 
 
-def counted(*reports: Report) -> MaterializeResult[None]:
-    """Turn the counts of the flows of one asset into a materialisation."""
-    counts = {name: rows for report in reports for name, rows in report.counts().items()}
+def counted(*reports: Report, **further: int) -> MaterializeResult[None]:
+    """Turn the counts of the flows of one asset, and further ones, into a materialisation."""
+    counts = {name: rows for report in reports for name, rows in report.counts().items()} | further
     return MaterializeResult(metadata={name: MetadataValue.int(rows) for name, rows in counts.items()})
 
 

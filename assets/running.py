@@ -6,7 +6,7 @@ Dagster. Not here: what the program does with the answers (crm_sync/cli).
 A request is one line of JSON: {"job": "sync_salesforce", "partition": "2026-01-31" | null}; without a partition a
 partitioned job takes the current day. The answer is one line of JSON:
 {"job", "run_id", "success", "failed": {"<step>": "<message>"}, "assets": {"<layer/connection/entity>": {"<count>": n}},
-"checks": {"<asset>: <check>": passed}}.
+"checks": {"<asset>: <check>": "passed" | "warned" | "failed"}}.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from dagster import AssetCheckEvaluation, DagsterInstance, Definitions, ExecuteInProcessResult
+from dagster import AssetCheckEvaluation, AssetCheckSeverity, DagsterInstance, Definitions, ExecuteInProcessResult
 
 from assets.partitions import today
 
@@ -43,7 +43,7 @@ def run(definitions: Definitions, instance: DagsterInstance, request: Mapping[st
 def answer(result: ExecuteInProcessResult) -> dict[str, Any]:
     """Put the outcome of a run into plain values."""
     assets: dict[str, dict[str, int]] = {}
-    checks: dict[str, bool] = {}
+    checks: dict[str, str] = {}
     failed: dict[str, str] = {}
     for event in result.all_events:
         if event.is_step_materialization:
@@ -52,7 +52,9 @@ def answer(result: ExecuteInProcessResult) -> dict[str, Any]:
             assets[made.asset_key.to_user_string()] = counts
         elif isinstance(event.event_specific_data, AssetCheckEvaluation):
             found = event.event_specific_data
-            checks[f"{found.asset_key.to_user_string()}: {found.check_name}"] = found.passed
+            checks[f"{found.asset_key.to_user_string()}: {found.check_name}"] = (
+                "passed" if found.passed else "warned" if found.severity is AssetCheckSeverity.WARN else "failed"
+            )
         elif event.is_step_failure and event.step_key is not None:
             failed[event.step_key] = _message(event)
     return {

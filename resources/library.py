@@ -16,6 +16,7 @@ from pydantic import PrivateAttr
 
 from crm_sync.flows.context import Context, open_context
 from crm_sync.settings import Settings
+from crm_sync.store import runs
 from crm_sync.store.database import Database
 from crm_sync.store.outbox import due_connections
 from crm_sync.store.postgres import running
@@ -45,6 +46,12 @@ class Library(ConfigurableResource[Any]):
         if self._context is None:
             raise RuntimeError("The resource `library` was used outside of a run; a sensor asks the store instead.")
         return self._context
+
+    def calls(self, connection: str) -> int:
+        """Return how many API calls this run has made to a connection so far, retries included."""
+        self.context.journal.flush()
+        made = self.context.database.run(lambda conn: runs.calls(conn, [self.context.run_id]))
+        return sum(calls for (name, _), calls in made.items() if name == connection)
 
     def due_connections(self) -> list[tuple[str, int, int]]:
         """Ask the store, outside of a run: (connection, newest command, commands) where something is due."""

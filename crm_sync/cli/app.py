@@ -90,7 +90,14 @@ def status(json: Json = False) -> None:
 
     with _opened("status") as context:
         report = ask(context)
-    show(report.rows, json=json, empty="No connection is enabled; see config/connections.yaml.")
+    if json:
+        typer.echo(as_json(dataclasses.asdict(report)))
+        return
+    show(report.rows, json=False, empty="No connection is enabled; see config/connections.yaml.")
+    for title, rows in (("dead letters", report.dead_letters), ("quarantine", report.quarantine_reasons)):
+        if rows:
+            typer.echo(f"\n{title}:")
+            show(rows, json=False, empty="")
 
 
 @app.command()
@@ -146,24 +153,27 @@ def provision(
 def explain(
     entity: Annotated[str, typer.Argument(help="Such as contact.")],
     record: Annotated[str, typer.Argument(help="A hub id, or <connection>:<record id>.")],
-    field: Annotated[str, typer.Argument(help="Such as job_title.")],
+    field: Annotated[str | None, typer.Argument(help="Such as job_title; all fields otherwise.")] = None,
     json: Json = False,
 ) -> None:
     """Tell how a field came to its value.
 
-    Every change of that field of a golden record, its source, and the rule that decided.
+    Every change of that field of a golden record, its source, and the rule that decided. This shows personal data.
 
     Example:  crm-sync explain contact salesforce:003000000000001AAA job_title
     """
     from crm_sync.flows.explain import explain as ask
 
     with _opened("explain") as context:
-        lines = ask(context, entity, record, field)
+        found = ask(context, entity, record, field)
     if json:
-        typer.echo(as_json(lines))
+        typer.echo(as_json(dataclasses.asdict(found)))
         return
-    for line in lines:
-        typer.echo(line)
+    typer.echo(f"{entity} {found.hub_id}\n")
+    for title, rows in (("links", found.links), ("now", found.fields), ("history", found.history)):
+        typer.echo(f"{title}:")
+        show(rows, json=False, empty="none")
+        typer.echo("")
 
 
 @app.command()
@@ -189,8 +199,9 @@ def edit(
             raise BadSettings(f"Found the argument {text!r}; expected <field>=<value>, such as city=Leeds.")
         values[name] = value or None
     with _opened("edit") as context:
-        report = change(context, entity, hub_id, values, actor)
-    show([report.counts()], json=json, empty="")
+        change(context, entity, hub_id, values, actor)
+        run_id = context.run_id
+    show([{"run_id": run_id, "hub_id": hub_id, "changed": list(values)}], json=json, empty="")
 
 
 @keys.command("new")

@@ -62,9 +62,8 @@ def demo(
             created = [step for step in provision(context, None, True) if step.needed]
         say("starting Dagster")
         runner = stack.enter_context(Runner(variables, folder / "dagster.log"))
-        rounds = Rounds(runner, specs, say)
-        rounds.first()
-        table = rounds.table()
+        rounds = Rounds(runner, settings, specs, say)
+        table = rounds.first()
         story = Story(settings, specs, emulators.addresses, rounds)
         story.tell()
     verdict = [*rounds.verdicts, *story.verdicts]
@@ -72,6 +71,7 @@ def demo(
     seconds = time.monotonic() - began
     if json:
         result = {"state_dir": folder, "provisioned": len(created), "table": table, "story": story.lines}
+        result |= {"warnings": rounds.warnings}
         typer.echo(as_json(result | {"checks": verdict, "passed": passed, "seconds": round(seconds, 1)}))
     else:
         typer.echo(f"\nOur keys and fields in the CRMs: {len(created)} created.")
@@ -80,6 +80,10 @@ def demo(
         typer.echo("\nThe story:\n")
         for line in story.lines:
             typer.echo(f"  {line}")
+        if rounds.warnings:
+            typer.echo("\nWaiting for a person (`crm-sync status` says why):\n")
+            for warning in rounds.warnings:
+                typer.echo(f"  {warning}")
         typer.echo("\nChecked:\n")
         for one in verdict:
             typer.echo(f"  {'ok    ' if one['ok'] else 'FAILED'}  {one['what']}")

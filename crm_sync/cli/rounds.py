@@ -1,101 +1,88 @@
 """Rounds of Dagster runs, one per connection, and what they counted.
 
 Belongs here: running jobs until nothing is left to tell, and the table of their counts.
-Not here: who edits what (story.py).
+Not here: who edits what (story.py), the counting (crm_sync/flows/report.py).
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
+from uuid import UUID
 
 from crm_sync.cli.runner import Runner
+from crm_sync.flows.context import open_context
+from crm_sync.flows.report import table
+from crm_sync.settings import Settings
 from crm_sync.specs.model import SpecSet
-
-Stream = tuple[str, str]
 
 MOST_ROUNDS: Final = 5
 MOST_CALLS: Final = 6
 
-COLUMNS: Final = {
-    "read": ("landing", "read"),
-    "landed": ("landing", "landed"),
-    "matched": ("hub", "matched"),
-    "created": ("hub", "created"),
-    "updated": ("hub", "updated"),
-    "quarantined": ("hub", "quarantined"),
-    "in_review": ("hub", "in_review"),
-    "sent": ("outbound", "sent"),
-}
+Row = dict[str, Any]
 
 
 class Rounds:
-    """Runs of the jobs of every connection, with their counts by (connection, entity)."""
+    """Runs of the jobs of every connection; `verdicts` collects what must be so, `warnings` checks that want a person."""
 
-    def __init__(self, runner: Runner, specs: SpecSet, say: Callable[[str], None]) -> None:
-        self.runner, self.specs, self.say = runner, specs, say
+    def __init__(self, runner: Runner, settings: Settings, specs: SpecSet, say: Callable[[str], None]) -> None:
+        self.runner, self.settings, self.say = runner, settings, say
         self.connections = [name for name, spec in specs.connections.items() if spec.enabled]
-        self.counts: dict[Stream, Counter[str]] = {}
-        self.verdicts: list[dict[str, Any]] = []
+        self.verdicts: list[Row] = []
+        self.warnings: list[str] = []
 
     def judge(self, ok: bool, what: str) -> None:
         """Note one thing that must be so."""
         self.verdicts.append({"ok": ok, "what": what})
 
-    def first(self) -> None:
-        """Read everything from every connection, then go on until nothing is left to tell."""
-        self.counts = self._round("full_refresh")
-        self.settle()
+    def first(self) -> list[Row]:
+        """Read everything from every connection, go on until nothing is left to tell; return the table of it all."""
+        run_ids = self._round("full_refresh")
+        _, more = self._until_quiet()
+        rows = self._table(run_ids + more)
+        self.judge(all(row.get("balanced", True) for row in rows), "every record that was read is accounted for")
+        return rows
 
     def settle(self) -> int:
-        """Run rounds until one sends nothing; return how many rounds there were."""
-        for number in range(1, MOST_ROUNDS + 1):
-            found = self._round("sync")
-            for stream, counts in found.items():
-                self.counts.setdefault(stream, Counter()).update(counts)
-            if not any(counts["sent"] for counts in found.values()):
-                return number
-        self.judge(False, f"the connections agree after {MOST_ROUNDS} rounds")
-        return MOST_ROUNDS
+        """Run rounds until one sends nothing; return how many there were."""
+        return self._until_quiet()[0]
 
     def last(self) -> None:
         """Run one more round, which must send nothing and cost few API calls."""
-        found = self._round("sync")
-        sent = sum(counts["sent"] for counts in found.values())
+        rows = self._table(self._round("sync"))
+        sent = sum(row.get("sent", 0) for row in rows)
         self.judge(sent == 0, f"the last round sends nothing ({sent} sent)")
-        dear = max((counts["calls"], stream) for stream, counts in found.items())
+        calls, stream = max((row["api_calls"], f"{row['connection']}/{row['entity']}") for row in rows)
         self.judge(
-            dear[0] <= MOST_CALLS,
-            f"the last round makes at most {MOST_CALLS} API calls per connection and entity "
-            f"(most: {dear[0]}, {'/'.join(dear[1])})",
+            calls <= MOST_CALLS,
+            f"the last round makes at most {MOST_CALLS} API calls per connection and entity (most: {calls}, {stream})",
         )
 
-    def table(self) -> list[dict[str, Any]]:
-        """Return one row per connection and entity."""
-        return [
-            {"connection": connection, "entity": entity}
-            | {name: counts[name] for name in COLUMNS}
-            | {"API_calls": counts["calls"]}
-            for (connection, entity), counts in sorted(self.counts.items(), key=lambda item: self._place(item[0]))
-        ]
+    def _until_quiet(self) -> tuple[int, list[UUID]]:
+        run_ids: list[UUID] = []
+        for number in range(1, MOST_ROUNDS + 1):
+            these = self._round("sync")
+            run_ids += these
+            if not any(row.get("sent") for row in self._table(these)):
+                return number, run_ids
+        self.judge(False, f"the connections agree after {MOST_ROUNDS} rounds")
+        return MOST_ROUNDS, run_ids
 
-    def _place(self, stream: Stream) -> tuple[int, int]:
-        return self.connections.index(stream[0]), list(self.specs.entities).index(stream[1])
+    def _table(self, run_ids: list[UUID]) -> list[Row]:
+        with open_context(self.settings, kind="report") as context:
+            return table(context, run_ids)
 
-    def _round(self, job: str) -> dict[Stream, Counter[str]]:
-        found: dict[Stream, Counter[str]] = {}
+    def _round(self, job: str) -> list[UUID]:
+        run_ids = []
         for connection in self.connections:
             self.say(f"Dagster runs {job}_{connection}")
             run = self.runner.run(f"{job}_{connection}")
+            run_ids.append(UUID(run["run_id"]))
             for step, message in run["failed"].items():
                 self.judge(False, f"{run['job']}: {step}: {message}")
-            for check, passed in run["checks"].items():
-                if not passed:
+            for check, outcome in run["checks"].items():
+                if outcome == "failed":
                     self.judge(False, f"{run['job']}: the check {check} holds")
-            for key, counts in run["assets"].items():
-                layer, entity = key.split("/")[0], key.split("/")[-1]
-                stream = found.setdefault((connection, entity), Counter())
-                stream.update({name: counts.get(term, 0) for name, (where, term) in COLUMNS.items() if where == layer})
-                stream["calls"] += counts.get("calls", 0)
-        return found
+                elif outcome == "warned" and check not in self.warnings:
+                    self.warnings.append(check)
+        return run_ids

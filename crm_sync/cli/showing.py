@@ -38,7 +38,7 @@ def print_table(rows: Sequence[Row]) -> None:
     heads = list(rows[0])
     cells = [[_text(row.get(head)) for head in heads] for row in rows]
     titles = [head.replace("_", " ") for head in heads]
-    numeric = [all(isinstance(row.get(head), int | float) for row in rows) for head in heads]
+    numeric = [all(isinstance(row.get(head), int | float | None) for row in rows) for head in heads]
     if sys.stdout.isatty():
         table = Table(box=None, pad_edge=False)
         for title, right in zip(titles, numeric, strict=True):

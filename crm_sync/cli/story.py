@@ -74,9 +74,14 @@ class Story:
         self._judge(agreed, f"a {title} changed in two CRMs is settled by {policy}")
         with open_context(self.settings, kind="explain") as context:
             told = explain(context, self.entity, str(hub_id), title)
-        self._judge(bool(told), f"the {title} can be explained")
+        self._judge(bool(told.history), f"the {title} can be explained")
         self.lines.append(f"The policy {policy} settles it: {next(iter(seen), None)!r}. `crm-sync explain` says why:")
-        self.lines.extend(f"  {line}" for line in told[-6:])
+        for row in told.history[-6:]:
+            why = f"{row['decision']} by {row.get('rule') or row['action']}"
+            self.lines.append(
+                f"  {row['at'][:19]} {row['direction']:4} {row['connection']:10} {row['action']:8} {why}: "
+                f"before {row['before']!r}, incoming {row['incoming']!r}"
+            )
 
     def _people_known_everywhere(self) -> list[tuple[UUID, dict[str, str]]]:
         """Return two golden records with their record ids, linked once in every CRM and without an open question."""
