@@ -12,6 +12,7 @@ from crm_sync.records import ProvisionStep
 from crm_sync.specs.model import FieldMapping, MappingSpec
 
 KEY_LENGTH: Final = 36
+TEXT_LENGTH: Final = 255
 VISIBILITY: Final = (
     "The integration user must be allowed to read and edit it: grant field-level security by a permission set."
 )
@@ -69,14 +70,18 @@ def _definition(field: FieldMapping) -> dict[str, Any]:
     base = {"label": _label(field.source), "required": False}
     if field.transform == "picklist":
         values = field.options.get("values")
-        sent = list(values.values()) if isinstance(values, Mapping) else []
+        sent: list[object] = []
+        for given in values.values() if isinstance(values, Mapping) else ():
+            sent += given if isinstance(given, list | tuple) else [given]
         entries = [{"fullName": str(v), "label": str(v), "default": False} for v in dict.fromkeys(sent)]
         return {**base, "type": "Picklist", "valueSet": {"valueSetDefinition": {"sorted": False, "value": entries}}}
     known = _TYPES.get(field.transform)
     if known is not None:
         return {**base, **known}
     length = field.options.get("max_length")
-    return {**base, "type": "Text", "length": min(length, 255) if isinstance(length, int) else 255}
+    if isinstance(length, int) and length > TEXT_LENGTH:
+        return {**base, **_TYPES["long_text"], "length": max(256, length)}
+    return {**base, "type": "Text", "length": length if isinstance(length, int) else TEXT_LENGTH}
 
 
 def _label(source: str) -> str:

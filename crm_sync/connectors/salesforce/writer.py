@@ -166,7 +166,7 @@ def _updated(command: Command, result: Mapping[str, Any]) -> Outcome:
         return _failed(command, error, Status.CHANGED, record_id=command.record_id)
     if error.error_class is ErrorClass.NOT_FOUND:
         error = RowError(error.code, ErrorClass.REFERENCE, error.fields)
-    if code >= 500 and error.status is not Status.RETRY:
+    if code >= 500:  # the org stumbled over it, perhaps after writing
         return _failed(command, RowError(error.code, ErrorClass.TRANSIENT), Status.UNKNOWN, record_id=command.record_id)
     return _failed(command, error, error.status, record_id=command.record_id)
 
