@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from crm_sync.flows.context import Context
 
 REFUSED = Reason("", "store_refused")
+_PAGES = 50
 
 
 @dataclass(slots=True)
@@ -48,21 +49,36 @@ def absorb(ctx: Context, entity: str) -> AbsorbReport:
     """Absorb every landed page of an entity, oldest first, then wake references whose target is known now."""
     ctx.entity(entity)
     report = AbsorbReport()
-    while ctx.locked(entity, lambda conn: _next_page(ctx, conn, entity, report)):
+    while ctx.locked(entity, lambda conn: _next_pages(ctx, conn, entity, report)):
         ctx.boundary("absorbed")
     report.totals["woken"] += wake(ctx, entity)
     return report
 
 
-def _next_page(ctx: Context, conn: Connection, entity: str, report: AbsorbReport) -> bool:
-    pages = landing.pages_to_absorb(conn, ctx.keyring, entity, 1)
+def _next_pages(ctx: Context, conn: Connection, entity: str, report: AbsorbReport) -> bool:
+    pages = _one_batch(landing.pages_to_absorb(conn, ctx.keyring, entity, _PAGES), ctx.settings.batch_rows)
+    if not pages:
+        return False
+    lens = ctx.lens(pages[0].connection, entity)
+    raw = [document for page in pages for document in page.raw]
+    batch = ctx.connector(lens.name).decode(lens.mapping, raw)
+    report.totals += absorb_batch(ctx, conn, lens, batch, pages[0].run_id)
+    report.totals["pages"] += len(pages)
+    landing.pages_absorbed(conn, [page.page_id for page in pages])
+    return True
+
+
+def _one_batch(pages: Sequence[landing.LandedPage], rows: int) -> list[landing.LandedPage]:
+    """Return the first pages that one run read of one connection, up to so many rows; a single page may have more."""
+    batch: list[landing.LandedPage] = []
+    total = 0
     for page in pages:
-        lens = ctx.lens(page.connection, entity)
-        batch = ctx.connector(page.connection).decode(lens.mapping, page.raw)
-        report.totals += absorb_batch(ctx, conn, lens, batch, page.run_id)
-        report.totals["pages"] += 1
-        landing.page_absorbed(conn, page.page_id)
-    return bool(pages)
+        same = not batch or (page.connection, page.run_id) == (batch[0].connection, batch[0].run_id)
+        if not same or (batch and total + len(page.raw) > rows):
+            break
+        batch.append(page)
+        total += len(page.raw)
+    return batch
 
 
 def absorb_batch(ctx: Context, conn: Connection, lens: Lens, batch: SourceBatch, read_run_id: UUID) -> Counter[str]:

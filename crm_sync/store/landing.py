@@ -97,9 +97,9 @@ def pages_to_absorb(conn: Connection, keyring: Keyring, entity: str, limit: int)
     ]
 
 
-def page_absorbed(conn: Connection, page_id: int) -> None:
-    """Mark a page as absorbed, in the transaction that absorbed it."""
-    conn.execute(Q["page_absorbed"], {"page_id": page_id})
+def pages_absorbed(conn: Connection, page_ids: Sequence[int]) -> None:
+    """Mark pages as absorbed, in the transaction that absorbed them."""
+    conn.execute(Q["pages_absorbed"], {"page_ids": list(page_ids)})
 
 
 def count_to_absorb(conn: Connection, connection: str, entity: str) -> int:

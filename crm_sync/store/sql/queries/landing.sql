@@ -14,9 +14,9 @@ order by page_id
 limit %(limit)s
 for update skip locked;
 
--- name: page_absorbed
--- Mark a page as absorbed.
-update landing_page set absorbed_at = now() where page_id = %(page_id)s;
+-- name: pages_absorbed
+-- Mark pages as absorbed.
+update landing_page set absorbed_at = now() where page_id = any(%(page_ids)s);
 
 -- name: count_to_absorb
 -- How many landed records of a stream wait.
