@@ -6,7 +6,8 @@ Belongs here: the shape of the rules and look-ups on them. Not here: reading fil
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from enum import StrEnum
 
 
@@ -147,7 +148,7 @@ class FieldMapping:
     source: str
     transform: str
     direction: Direction = Direction.BOTH
-    options: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, object] = dataclass_field(default_factory=dict)
     on_inbound: OnInbound = OnInbound.REPLACE
     association: Association | None = None
     bind: str | None = None
@@ -228,7 +229,7 @@ class ConnectionSpec:
     enabled: bool = True
     interval_seconds: int = 300
     region: str = "US"
-    options: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, object] = dataclass_field(default_factory=dict)
     requests_per_window: int | None = None
     window_seconds: float = 10.0
     max_concurrent: int = 4
