@@ -62,14 +62,13 @@ def table(ctx: Context, run_ids: Sequence[UUID]) -> list[dict[str, Any]]:
 
 
 def _calls_by_stream(ctx: Context, calls: dict[tuple[str, str], int]) -> dict[tuple[str, str], int]:
+    names = {(c, word): e for (c, e), m in ctx.specs.mappings.items() for word in (m.object, m.singular)}
     spent: dict[tuple[str, str], int] = {}
     for (name, operation), count in calls.items():
-        words = operation.replace("/", " ").split()
-        entity = "-"
-        for (connection, candidate), mapping in ctx.specs.mappings.items():
-            if connection == name and (mapping.object in words or mapping.singular in words):
-                entity = candidate
-        spent[(name, entity)] = spent.get((name, entity), 0) + count
+        # The first word that names an object is the one that the call was made for.
+        entities = (names.get((name, word)) for word in operation.replace("/", " ").split())
+        stream = (name, next((e for e in entities if e), "-"))
+        spent[stream] = spent.get(stream, 0) + count
     return spent
 
 
