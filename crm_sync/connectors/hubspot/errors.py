@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from crm_sync.connectors.transport import GOOD, Kind, Verdict
-from crm_sync.errors import BadCredentials, ErrorClass, Refused
+from crm_sync.errors import RETRYABLE_CLASSES, BadCredentials, ErrorClass, Refused
 from crm_sync.records import Status
 
 Document = Mapping[str, Any]
@@ -39,12 +39,16 @@ class Fault:
 
 
 class Rejected(Refused):
-    """A whole request was refused and nothing of it was done; `document` is for the writer, never for a log."""
+    """A whole request was refused and nothing of it was done."""
 
-    def __init__(self, message: str, fault: Fault, document: Document) -> None:
+    def __init__(self, message: str, fault: Fault) -> None:
         super().__init__(message, error_class=fault.error_class, code=fault.code)
         self.fault = fault
-        self.document = document
+
+    @property
+    def is_of_all(self) -> bool:
+        """Tell whether no part of the request could have passed either (a permission, not an input)."""
+        return self.fault.error_class is ErrorClass.PERMISSION
 
 
 CODES: Final[Mapping[str, ErrorClass]] = {
@@ -174,7 +178,7 @@ def judge(answer: Answer | Exception) -> Verdict:
         fault.code,
         fault.message,
         processed=False,
-        error=Rejected(said, fault, answer.document or {}),
+        error=Rejected(said, fault),
     )
 
 
@@ -219,12 +223,6 @@ def judge_token_answer(answer: Answer | Exception, connection: str, variables: s
 
 def status_of(error_class: ErrorClass) -> Status:
     """Tell what becomes of a command whose input HubSpot refused for this reason (nothing was written)."""
-    if error_class in {
-        ErrorClass.LIMIT_BURST,
-        ErrorClass.LIMIT_DAILY,
-        ErrorClass.LOCK,
-        ErrorClass.AUTH,
-        ErrorClass.TRANSIENT,
-    }:
+    if error_class in RETRYABLE_CLASSES:
         return Status.RETRY
     return Status.REFUSED

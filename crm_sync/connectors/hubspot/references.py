@@ -117,8 +117,9 @@ class References:
             try:
                 answer = self._client.call(operation, api, mapping.object, to_object, body, lane=lane, idempotent=True)
             except Rejected as error:
-                if len(part) == 1:
-                    _fail(commands[0], error.fault, done)
+                if len(part) == 1 or error.is_of_all:
+                    for command in commands:
+                        _fail(command, error.fault, done)
                     continue
                 middle = len(part) // 2
                 for half in (part[:middle], part[middle:]):

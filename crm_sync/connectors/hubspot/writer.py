@@ -170,8 +170,8 @@ class Writer:
         try:
             answer = send(commands)
         except Rejected as error:
-            if len(commands) == 1:
-                done[commands[0].command_id] = _refused(commands[0], error.fault)
+            if len(commands) == 1 or error.is_of_all:
+                done.update({one.command_id: _refused(one, error.fault) for one in commands})
                 return None
             middle = len(commands) // 2
             first = self._send(commands[:middle], send, who, done)

@@ -115,8 +115,10 @@ def converted(declared: FieldDeclaration, value: Any, old: str | None) -> str | 
         case _:
             if len(text) > MAX_TEXT:
                 raise BadValue("INVALID_LENGTH", f"The value is longer than {MAX_TEXT} characters.")
-            if declared.extra.get("format") == "email" and not EMAIL.match(text):
-                raise BadValue("INVALID_EMAIL", f"Email address {text} is invalid")
+            if declared.extra.get("format") == "email":
+                if not EMAIL.match(text):
+                    raise BadValue("INVALID_EMAIL", f"Email address {text} is invalid")
+                return text.lower()
     return text
 
 

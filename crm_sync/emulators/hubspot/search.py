@@ -16,8 +16,8 @@ from crm_sync.emulators.hubspot.refusals import invalid, not_supported
 from crm_sync.emulators.state import field_sql
 
 MAX_GROUPS, MAX_FILTERS, MAX_ALL_FILTERS, MAX_LIMIT, MAX_RESULTS = 5, 6, 18, 200, 10_000
-FEW = 20_000
-"""Up to so many rows within a stamp's range the index by stamp serves better than the one by id."""
+FEW = 2_000
+"""Up to so many hits it is quicker to sort what the index by stamp finds than to walk along the one by id."""
 COMPARISONS = {"EQ": "=", "NEQ": "<>", "LT": "<", "LTE": "<=", "GT": ">", "GTE": ">="}
 
 Filter = Mapping[str, Any]
@@ -41,12 +41,13 @@ class Search:
             raise invalid(f"The limit of a search is between 1 and {MAX_LIMIT}.")
         if offset >= MAX_RESULTS:
             raise invalid(f"The maximum offset of a search is {MAX_RESULTS - 1}.")
-        where, params = self._where(object, _groups(document))
-        if lag_seconds > 0:
-            where = f"({where}) AND modified_us <= ?"
-            params.append(self._state.now_us() - int(lag_seconds * 1_000_000))
+        groups, sorts = _groups(document), document.get("sorts") or []
+        where, params = self._where(object, groups, lag_seconds, walk=False)
         total = self._state.count(object, where=where, params=params)
-        order = self._order(object, document.get("sorts") or [], total)
+        walk = total > FEW
+        if walk:
+            where, params = self._where(object, groups, lag_seconds, walk=True)
+        order = self._order(object, sorts, walk=walk)
         found = self._state.scan(object, where=where, params=params, order=order, limit=limit, offset=offset)
         body: dict[str, Any] = {
             "total": total,
@@ -58,23 +59,30 @@ class Search:
 
     # -- filters
 
-    def _where(self, object: str, groups: list[list[Filter]]) -> tuple[str, list[Any]]:
+    def _where(
+        self, object: str, groups: list[list[Filter]], lag_seconds: float, *, walk: bool
+    ) -> tuple[str, list[Any]]:
+        """Return the SQL of the filters; a "+" hides a column from the planner, so that it takes the other index."""
         params: list[Any] = []
         alternatives = []
-        stamp = self._records.properties.object(object).extra["stamp"]
         for group in groups:
-            by_stamp = any(one.get("propertyName") == stamp for one in group)
-            conditions = [self._condition(object, one, params, by_stamp) for one in group]
+            conditions = [self._condition(object, one, params, walk=walk) for one in group]
             alternatives.append(" AND ".join(conditions) or "1")
-        return " OR ".join(f"({one})" for one in alternatives) or "1", params
+        where = " OR ".join(f"({one})" for one in alternatives) or "1"
+        if lag_seconds > 0:
+            where = f"({where}) AND modified_us <= ?"
+            params.append(self._state.now_us() - int(lag_seconds * 1_000_000))
+        return where, params
 
-    def _condition(self, object: str, given: Filter, params: list[Any], by_stamp: bool) -> str:
+    def _condition(self, object: str, given: Filter, params: list[Any], *, walk: bool) -> str:
         name, operator = str(given.get("propertyName")), given.get("operator")
         if name.startswith("associations."):
             raise not_supported(f"a search filter on {name}")
         column, kind = self._column(object, name)
-        if by_stamp and column == NUMBER:
-            column = f"({NUMBER} + 0)"  # hidden from the planner: the index by stamp finds the few changed rows
+        if column == NUMBER and not walk:
+            column = f"({NUMBER} + 0)"
+        elif column == "modified_us" and walk:
+            column = "+modified_us"
         if operator in ("HAS_PROPERTY", "NOT_HAS_PROPERTY"):
             return f"{column} IS {'NOT ' if operator == 'HAS_PROPERTY' else ''}NULL"
         if operator in ("IN", "NOT_IN"):
@@ -116,7 +124,7 @@ class Search:
             return f"CAST(strftime('%s', {column}) AS INTEGER) * 1000", "instant"
         return f"fold({column})", "text"
 
-    def _order(self, object: str, sorts: list[Any], total: int) -> str:
+    def _order(self, object: str, sorts: list[Any], *, walk: bool) -> str:
         if len(sorts) > 1:
             raise invalid("Only one sort can be applied.")
         if not sorts:
@@ -130,7 +138,7 @@ class Search:
             raise invalid(f"Unknown sort direction {direction}.")
         way = "DESC" if direction == "DESCENDING" else "ASC"
         if column == NUMBER:
-            return f"{column} + 0 {way}" if total <= FEW else f"{column} {way}"
+            return f"{column} {way}" if walk else f"{column} + 0 {way}"
         return f"{column} {way}, {NUMBER}"
 
 

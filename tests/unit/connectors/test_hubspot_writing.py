@@ -98,6 +98,14 @@ def test_a_batch_refused_as_a_whole_is_halved_until_the_culprit_stands_alone(
     assert portal.calls()["POST /crm/v3/objects/contacts/batch/create"] == 5
 
 
+def test_a_missing_scope_refuses_all_at_once(hubspot: Connector, portal: Portal, contacts: MappingSpec) -> None:
+    body = {"status": "error", "category": "MISSING_SCOPES", "message": "This app hasn't been granted all scopes"}
+    portal.control("faults", {"action": "status", "status": 403, "path": "batch/create", "body": body})
+    outcomes = written(hubspot, contacts, *(creation(number, firstname=f"n{number}") for number in range(4)))
+    assert {(one.status, one.error_class) for one in outcomes} == {(Status.REFUSED, ErrorClass.PERMISSION)}
+    assert portal.calls() == {"POST /crm/v3/objects/contacts/batch/create": 1}
+
+
 def test_an_update_clears_with_null_and_gives_the_new_version(
     hubspot: Connector, portal: Portal, contacts: MappingSpec
 ) -> None:
