@@ -27,11 +27,12 @@ KINDS: Final = tuple(_FACTORIES)
 
 
 def build(connection: ConnectionSpec, services: Services, settings: Settings) -> Connector:
-    """Make the connector of a connection; BadSettings where the kind of CRM is unknown or its settings are incomplete."""
+    """Make the connector of a connection; BadSettings for an unknown kind of CRM or incomplete settings."""
     where = _FACTORIES.get(connection.crm)
     if where is None:
         raise BadSettings(
-            f"{connection.name}: unknown kind of CRM {connection.crm!r} in connections.yaml; known are {', '.join(KINDS)}."
+            f"{connection.name}: unknown kind of CRM {connection.crm!r} in connections.yaml; "
+            f"known are {', '.join(KINDS)}."
         )
     module, _, name = where.partition(":")
     factory = getattr(import_module(module), name)

@@ -36,8 +36,8 @@ def secret(connection: ConnectionSpec, settings: Settings, name: str) -> str:
     variable = connection.secrets_env.get(name)
     if variable is None:
         raise BadSettings(
-            f"{connection.name}: connections.yaml names no variable for the secret {name!r}, which auth {connection.auth!r} "
-            f"needs; it names {', '.join(sorted(connection.secrets_env)) or 'none'}."
+            f"{connection.name}: connections.yaml names no variable for the secret {name!r}, which auth "
+            f"{connection.auth!r} needs; it names {', '.join(sorted(connection.secrets_env)) or 'none'}."
         )
     value = settings.environment.get(variable, "").strip()
     if not value:
@@ -60,7 +60,7 @@ class Access:
         self._given = threading.local()
 
     def token(self) -> str:
-        """Return an access token that is not known to be expired; fetch one under the refresh lock where there is none."""
+        """Return an access token not known to be expired; fetch one under the refresh lock where there is none."""
         held = self._held
         if held is None or not self._fresh(held):
             held = self._services.tokens.get(self._connection)

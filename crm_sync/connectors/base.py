@@ -16,7 +16,7 @@ from crm_sync.specs.model import MappingSpec
 class Connector(Protocol):
     """Read and write one CRM account.
 
-    Errors: BadCredentials, Unreachable, LimitReached, Refused, CursorExpired (errors.py); nothing else of a vendor's leaks.
+    Errors: BadCredentials, Unreachable, LimitReached, Refused, CursorExpired (errors.py); nothing of a vendor's leaks.
     """
 
     name: str
@@ -33,8 +33,9 @@ class Connector(Protocol):
     def changes(self, mapping: MappingSpec, watermark: str | None, resume: str | None, lane: Lane) -> Iterator[Page]:
         """Read what changed since `watermark` (None: everything, and start a change stream), deletions included.
 
-        `resume` is the `cursor` of a page of this same read that was committed before a crash. The watermark on the last
-        page is taken before the first call. Records may come more than once, in any order. CursorExpired: read `snapshot`.
+        `resume` is the `cursor` of a page of this same read that was committed before a crash. The watermark on the
+        last page is taken before the first call. Records may come more than once, in any order. CursorExpired: read
+        `snapshot`.
         """
         ...
 
@@ -51,14 +52,15 @@ class Connector(Protocol):
         ...
 
     def fetch_by_key(self, mapping: MappingSpec, hub_ids: Sequence[str], lane: Lane) -> SourceBatch:
-        """Read the records whose external key is one of `hub_ids`, strongly consistent; those not found are left out."""
+        """Read the records whose external key is one of `hub_ids`, strongly consistent; others are left out."""
         ...
 
     def write(self, mapping: MappingSpec, commands: Sequence[Command], lane: Lane) -> list[Outcome]:
         """Write, grouped into as few calls as the CRM allows; one outcome a command, same order.
 
-        CREATE goes by the external key and never overwrites a record that exists (then: CHANGED). UPDATE is conditional on
-        `version`/`stamp` where the CRM can. References are part of the write. A failed call that may have reached the CRM is UNKNOWN.
+        CREATE goes by the external key and never overwrites a record that exists (then: CHANGED). UPDATE is conditional
+        on `version`/`stamp` where the CRM can. References are part of the write. A failed call that may have reached
+        the CRM is UNKNOWN.
         """
         ...
 
@@ -67,7 +69,7 @@ class Connector(Protocol):
         ...
 
     def provision(self, mapping: MappingSpec, *, apply: bool) -> list[ProvisionStep]:
-        """List (and with `apply` create) what the CRM lacks: external key, mapped fields marked `provision`, change tracking."""
+        """List (with `apply`: create) what the CRM lacks: external key, fields marked `provision`, change tracking."""
         ...
 
     def close(self) -> None:

@@ -89,8 +89,8 @@ class _Attempt:
 class Transport:
     """Makes the calls of one connection; safe to use from several threads.
 
-    `on_refused_token` runs after a refused token (default: forget the stored one); the next attempt's `send` must fetch a
-    token anew.
+    `on_refused_token` runs after a refused token (default: forget the stored one); the next attempt's `send` must fetch
+    a token anew.
     """
 
     def __init__(
@@ -123,8 +123,8 @@ class Transport:
     ) -> T:
         """Make a call and return the answer that the judge calls good.
 
-        Network exceptions (requests, urllib3) are judged here, everything else by `judge`, which re-raises what it does not
-        know. A CrmSyncError from `send` passes untouched. Raises BadCredentials, LimitReached, Unreachable (its
+        Network exceptions (requests, urllib3) are judged here, everything else by `judge`, which re-raises what it does
+        not know. A CrmSyncError from `send` passes untouched. Raises BadCredentials, LimitReached, Unreachable (its
         `possibly_processed` says whether a write may have happened), Refused, or the verdict's own error.
         """
         backoff = wait_random_exponential(multiplier=0.5, max=20.0)
@@ -139,7 +139,7 @@ class Transport:
                 verdict = judge(answer)
             except CrmSyncError:
                 raise
-            except Exception as error:  # noqa: BLE001 - the judge re-raises what it does not know
+            except Exception as error:  # the judge re-raises what it does not know
                 answer = error
                 verdict = network_verdict(error, self.connection.name) or judge(error)
             self._count(operation, verdict)
@@ -196,8 +196,8 @@ class Transport:
         said = f"{name}: {operation}: {detail or verdict.kind.value}"
         if verdict.kind is Kind.AUTH:
             return BadCredentials(
-                f"{said}. The CRM refused a token that it had just issued. Check the app's permissions and the variables "
-                f"{', '.join(self.connection.secrets_env.values())}."
+                f"{said}. The CRM refused a token that it had just issued. Check the app's permissions and the "
+                f"variables {', '.join(self.connection.secrets_env.values())}."
             )
         if verdict.kind is Kind.LIMIT:
             error_class = verdict.error_class or ErrorClass.LIMIT_BURST
@@ -217,8 +217,8 @@ class Transport:
         if ca_bundle is not None:
             if not ca_bundle.is_file():
                 raise BadSettings(
-                    f"CRM_SYNC_CA_BUNDLE names {ca_bundle}, which is not a file. Expected a PEM file; unset the variable to "
-                    "trust the system's certificates."
+                    f"CRM_SYNC_CA_BUNDLE names {ca_bundle}, which is not a file. Expected a PEM file; unset the variable "
+                    "to trust the system's certificates."
                 )
             session.verify = str(ca_bundle)
         session.mount("https://", _TimeoutAdapter(pool))
@@ -252,8 +252,8 @@ def network_verdict(error: BaseException, connection: str) -> Verdict | None:
         text = " ".join(str(link) for link in chain)
         if "CERTIFICATE_VERIFY_FAILED" in text:
             settled = BadSettings(
-                f"{connection}: the CRM's certificate is not trusted. Check the address, and CRM_SYNC_CA_BUNDLE where the CRM "
-                "uses a private certificate authority."
+                f"{connection}: the CRM's certificate is not trusted. Check the address, and CRM_SYNC_CA_BUNDLE where the "
+                "CRM uses a private certificate authority."
             )
             return Verdict(Kind.REFUSED, code="CERTIFICATE", message="certificate not trusted", error=settled)
     never_arrived = (wire.NewConnectionError, wire.ConnectTimeoutError, requests.exceptions.ConnectTimeout)
@@ -265,11 +265,12 @@ def network_verdict(error: BaseException, connection: str) -> Verdict | None:
     if any(isinstance(link, bad_address) for link in chain):
         wrong = BadSettings(f"{connection}: the address is not a URL. Expected something like https://host[:port].")
         return Verdict(Kind.REFUSED, code="ADDRESS", message="not a URL", error=wrong)
-    return Verdict(Kind.TRANSIENT, ErrorClass.TRANSIENT, code=names, message="the connection broke before an answer came")
+    broke = "the connection broke before an answer came"
+    return Verdict(Kind.TRANSIENT, ErrorClass.TRANSIENT, code=names, message=broke)
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """List an exception with what it wraps: causes, contexts, urllib3's `reason`, and exceptions among its arguments."""
+    """List an exception with what it wraps: causes, contexts, urllib3's `reason`, exceptions among its arguments."""
     found: list[BaseException] = []
     waiting: list[object] = [error]
     while waiting and len(found) < 20:
