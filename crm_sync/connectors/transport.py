@@ -217,8 +217,8 @@ class Transport:
         if ca_bundle is not None:
             if not ca_bundle.is_file():
                 raise BadSettings(
-                    f"CRM_SYNC_CA_BUNDLE names {ca_bundle}, which is not a file. Expected a PEM file; unset the variable "
-                    "to trust the system's certificates."
+                    f"CRM_SYNC_CA_BUNDLE names {ca_bundle}, which is not a file. Expected a PEM file; unset the "
+                    "variable to trust the system's certificates."
                 )
             session.verify = str(ca_bundle)
         session.mount("https://", _TimeoutAdapter(pool))
@@ -252,8 +252,8 @@ def network_verdict(error: BaseException, connection: str) -> Verdict | None:
         text = " ".join(str(link) for link in chain)
         if "CERTIFICATE_VERIFY_FAILED" in text:
             settled = BadSettings(
-                f"{connection}: the CRM's certificate is not trusted. Check the address, and CRM_SYNC_CA_BUNDLE where the "
-                "CRM uses a private certificate authority."
+                f"{connection}: the CRM's certificate is not trusted. Check the address, and CRM_SYNC_CA_BUNDLE where "
+                "the CRM uses a private certificate authority."
             )
             return Verdict(Kind.REFUSED, code="CERTIFICATE", message="certificate not trusted", error=settled)
     never_arrived = (wire.NewConnectionError, wire.ConnectTimeoutError, requests.exceptions.ConnectTimeout)
