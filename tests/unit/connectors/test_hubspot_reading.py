@@ -59,6 +59,19 @@ def test_reading_nothing_new_costs_one_call(hubspot: Connector, portal: Portal, 
     assert sum(portal.calls().values()) == 1
 
 
+def test_a_record_that_the_index_showed_late_is_read_in_the_next_overlap(
+    hubspot: Connector, portal: Portal, contacts: MappingSpec
+) -> None:
+    portal.control("knobs", {"index_lag_seconds": 30})
+    (id,) = made(hubspot, contacts, creation(1, firstname="Ann"))
+    since = (datetime.now(UTC) - timedelta(seconds=10)).isoformat()
+    (first,) = hubspot.changes(contacts, since, None, Lane.INCREMENTAL)
+    assert first.batch.record_ids == []
+    portal.control("knobs", {"index_lag_seconds": 0})
+    (second,) = hubspot.changes(contacts, first.watermark, None, Lane.INCREMENTAL)
+    assert second.batch.record_ids == [id]
+
+
 def test_a_list_tells_no_company_from_companies_not_read(hubspot: Connector, contacts: MappingSpec) -> None:
     made(hubspot, contacts, creation(1, firstname="Ann"))
     (page,) = hubspot.snapshot(contacts, None, Lane.BACKFILL)
