@@ -61,7 +61,7 @@ class Login:
             body = answer.json()
         if answer.status_code == 200 and isinstance(body, dict) and body.get("access_token"):
             return GOOD
-        if answer.status_code == 429 or answer.status_code >= 500:
+        if answer.status_code == 429 or answer.status_code in (500, 502, 503, 504):
             return Verdict(Kind.TRANSIENT, ErrorClass.TRANSIENT, code=f"HTTP_{answer.status_code}")
         name = self._connection.name
         if not isinstance(body, dict) or "error" not in body:

@@ -122,7 +122,7 @@ def judge(answer: object) -> Verdict:
         return Verdict(Kind.LIMIT, ErrorClass.LIMIT_DAILY, code, processed=False)
     if error.error_class is ErrorClass.LOCK:
         return Verdict(Kind.TRANSIENT, ErrorClass.LOCK, code, processed=False)
-    if status >= 500 or status == 406 or error.error_class is ErrorClass.TRANSIENT:
+    if (status >= 500 and status != 501) or status == 406 or error.error_class is ErrorClass.TRANSIENT:
         return Verdict(Kind.TRANSIENT, ErrorClass.TRANSIENT, code)
     fields = f"on {', '.join(error.fields)}" if error.fields else ""
     return Verdict(Kind.REFUSED, error.error_class, code, message=fields)

@@ -94,3 +94,19 @@ def test_an_unknown_object_is_refused_as_a_matter_of_schema(org: Org, connector:
     with pytest.raises(Refused) as caught:
         list(connector.changes(replace(CONTACT, object="Kontact"), None, None, LANE))
     assert (caught.value.error_class, caught.value.code) == (ErrorClass.SCHEMA, "INVALID_TYPE")
+
+
+def test_a_key_field_that_is_hidden_from_us_is_a_matter_of_permission(org: Org, connector: SalesforceConnector) -> None:
+    org.ask("POST", "knobs", {"hidden_fields": ["Contact.Crm_Sync_Id__c"]})
+    assert [step.needed for step in connector.provision(CONTACT, apply=False)] == [True]
+    with pytest.raises(Refused, match="hidden from us") as caught:
+        connector.provision(CONTACT, apply=True)
+    assert caught.value.error_class is ErrorClass.PERMISSION
+
+
+def test_an_address_that_is_no_org_names_its_variable(org: Org, ports: Ports, settings: Settings) -> None:
+    elsewhere = {**settings.environment, "SALESFORCE_URL": f"{org.url}/elsewhere"}
+    made = build(SPEC, ports.services, Settings.load(elsewhere))
+    with pytest.raises(BadSettings, match=r"SALESFORCE_URL"):
+        made.describe(CONTACT)
+    made.close()

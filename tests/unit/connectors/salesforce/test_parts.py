@@ -52,6 +52,7 @@ def refusal(status: int, code: str, message: str = "text with a secret") -> Sale
         (refusal(400, "INVALID_QUERY_LOCATOR"), Kind.REFUSED, ErrorClass.UNKNOWN, True),
         (refusal(403, "API_DISABLED_FOR_ORG"), Kind.REFUSED, ErrorClass.PERMISSION, True),
         (refusal(404, "NOT_FOUND"), Kind.REFUSED, ErrorClass.NOT_FOUND, True),
+        (refusal(501, "NOT_IMPLEMENTED"), Kind.REFUSED, ErrorClass.UNKNOWN, True),
         (SalesforceGeneralError("url", 502, "name", b"<html>"), Kind.TRANSIENT, ErrorClass.TRANSIENT, True),
         (SalesforceGeneralError("url", 420, "name", b""), Kind.LIMIT, ErrorClass.LIMIT_BURST, False),
         (SalesforceGeneralError("url", 406, "name", b""), Kind.TRANSIENT, ErrorClass.TRANSIENT, True),
