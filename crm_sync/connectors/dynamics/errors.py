@@ -33,7 +33,7 @@ _CODES: Final[Mapping[str, tuple[ErrorClass, str]]] = {
         "a property, address or option that the table does not know; `crm-sync provision --plan` lists what it lacks",
     ),
     "0x8006088a": (ErrorClass.SCHEMA, "a table that the environment does not know"),
-    "0x80048d19": (ErrorClass.VALIDATION, "the body does not parse: a value of the wrong type or an unknown property"),
+    "0x80048d19": (ErrorClass.VALIDATION, "the body does not parse, such as a value of the wrong type"),
     "0x80040203": (ErrorClass.VALIDATION, "a bad argument"),
     "0x80040200": (ErrorClass.VALIDATION, "a required column is missing"),
     "0x80044331": (ErrorClass.VALIDATION, "a text longer than its column"),
@@ -77,6 +77,10 @@ _KINDS: Final[Mapping[ErrorClass, Kind]] = {
     ErrorClass.TRANSIENT: Kind.TRANSIENT,
     ErrorClass.LOCK: Kind.TRANSIENT,
 }
+_PARSE: Final = "0x80048d19"
+_UNKNOWN_PROPERTY: Final = re.compile(
+    r"invalid property|undeclared property|could not find a property|does not exist on type", re.IGNORECASE
+)
 _MISSING_ROW: Final = re.compile(r"(\w+)'? With Id", re.IGNORECASE)
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -102,6 +106,8 @@ def fault(status: int, body: bytes, sent: Collection[str] = ()) -> Fault:
             (ErrorClass.TRANSIENT, "the server had trouble") if status >= 500 else (ErrorClass.VALIDATION, "refused")
         )
     error_class, meaning = known
+    if code == _PARSE and _UNKNOWN_PROPERTY.search(text):
+        error_class, meaning = ErrorClass.SCHEMA, "a property that the table does not know"
     named = sorted(set(_WORD.findall(text)) & set(sent))
     fields = f" (column {', '.join(named)})" if named else ""
     missing = _MISSING_ROW.search(text) if error_class is ErrorClass.NOT_FOUND else None

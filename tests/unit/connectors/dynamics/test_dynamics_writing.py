@@ -36,7 +36,7 @@ def test_a_bad_command_fails_beside_good_neighbours(connector: DynamicsConnector
     assert [one.error_class for one in outcomes[1:4]] == [
         ErrorClass.VALIDATION,
         ErrorClass.REFERENCE,
-        ErrorClass.VALIDATION,
+        ErrorClass.SCHEMA,
     ]
 
 
