@@ -7,6 +7,7 @@ Belongs here: arguments, and the call of one flow each. Not here: local pretend 
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,7 +19,7 @@ import typer
 from crm_sync.cli.demo import demo
 from crm_sync.cli.locally import emulate, ui
 from crm_sync.cli.showing import as_json, progress, show
-from crm_sync.errors import BadSettings, BadSpec
+from crm_sync.errors import BadCredentials, BadSettings, BadSpec
 from crm_sync.settings import Settings
 from crm_sync.specs.checking import summary
 from crm_sync.specs.loader import load
@@ -58,7 +59,7 @@ def sync(
     """Make all connections equal, once.
 
     Reads each, merges, and tells each what changed elsewhere, until nothing is left to tell. A connection
-    that is down is missed and the others go on; exit code 1 tells.
+    that is down is missed and the others go on; exit code 1 tells, or 2 where it refuses our credentials.
 
     Examples:  crm-sync sync;  crm-sync sync -c hubspot -e contact;  crm-sync sync --full --json
     """
@@ -75,7 +76,8 @@ def sync(
         for name, reason in report.missed.items():
             typer.echo(f"missed {name}: {reason}", err=True)
     if report.missed:
-        raise typer.Exit(1)
+        # Credentials do not mend themselves.
+        raise typer.Exit(2 if any(why.startswith(BadCredentials.__name__) for why in report.missed.values()) else 1)
 
 
 @app.command()
@@ -94,7 +96,10 @@ def status(json: Json = False) -> None:
         typer.echo(as_json(dataclasses.asdict(report)))
         return
     show(report.rows, json=False, empty="No connection is enabled; see config/connections.yaml.")
-    for title, rows in (("dead letters", report.dead_letters), ("quarantine", report.quarantine_reasons)):
+    keys = ("connection", "entity", "action", "error_class", "error_code")
+    kinds = Counter(tuple(letter[key] for key in keys) for letter in report.dead_letters)
+    dead = [dict(zip(keys, kind, strict=True)) | {"commands": rows} for kind, rows in sorted(kinds.items())]
+    for title, rows in (("dead letters", dead), ("quarantine", report.quarantine_reasons)):
         if rows:
             typer.echo(f"\n{title}:")
             show(rows, json=False, empty="")

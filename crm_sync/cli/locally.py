@@ -10,7 +10,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -111,18 +111,24 @@ def ui(
         variables = dagster_environment(settings, url)
         command = [sys.executable, "-m", "dagster", "dev", "-w", str(project_dir() / "workspace.yaml")]
         command += ["-h", "127.0.0.1", "-p", str(port)]
-        dagster = subprocess.Popen(command, cwd=project_dir(), env=variables)
+        # A session of its own: Ctrl-C reaches us alone, and Dagster's children can be ended with it.
+        dagster = subprocess.Popen(command, cwd=project_dir(), env=variables, start_new_session=True)
         typer.echo(f"Dagster's UI opens at http://127.0.0.1:{port} in some ten seconds; Ctrl-C ends it.", err=True)
         try:
             code = dagster.wait()
-            raise typer.Exit(1 if code else 0)
         except KeyboardInterrupt:
-            dagster.send_signal(signal.SIGINT)
-            try:
-                dagster.wait(30)
-            except subprocess.TimeoutExpired:
-                dagster.kill()
-                dagster.wait()
+            code = 0
+            _end_session(dagster)
+        raise typer.Exit(1 if code else 0)
+
+
+def _end_session(leader: subprocess.Popen[bytes]) -> None:
+    leader.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        leader.wait(10)  # its code server may wait for a heartbeat much longer
+    with suppress(ProcessLookupError):
+        os.killpg(leader.pid, signal.SIGKILL)
+    leader.wait()
 
 
 

@@ -23,7 +23,7 @@ Row = dict[str, Any]
 
 
 class Rounds:
-    """Runs of the jobs of every connection; `verdicts` collects what must be so, `warnings` checks that want a person."""
+    """Runs of the jobs of every connection; `verdicts` says what must be so, `warnings` what wants a person."""
 
     def __init__(self, runner: Runner, settings: Settings, specs: SpecSet, say: Callable[[str], None]) -> None:
         self.runner, self.settings, self.say = runner, settings, say
