@@ -96,9 +96,9 @@ def status(json: Json = False) -> None:
         typer.echo(as_json(dataclasses.asdict(report)))
         return
     show(report.rows, json=False, empty="No connection is enabled; see config/connections.yaml.")
-    keys = ("connection", "entity", "action", "error_class", "error_code")
-    kinds = Counter(tuple(letter[key] for key in keys) for letter in report.dead_letters)
-    dead = [dict(zip(keys, kind, strict=True)) | {"commands": rows} for kind, rows in sorted(kinds.items())]
+    named = ("connection", "entity", "action", "error_class", "error_code")
+    kinds = Counter(tuple(letter[name] for name in named) for letter in report.dead_letters)
+    dead = [dict(zip(named, kind, strict=True)) | {"commands": rows} for kind, rows in sorted(kinds.items(), key=str)]
     for title, rows in (("dead letters", dead), ("quarantine", report.quarantine_reasons)):
         if rows:
             typer.echo(f"\n{title}:")
