@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sqlite3
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,8 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             seed_once(given.state, seed=given.seed, accounts=given.accounts, contacts=given.contacts)
         asyncio.run(serve(Plan(given.state, crms, ports, given.token_seconds, knobs)))
-    except (CannotServe, PermissionError) as error:
+    except CannotServe as error:
         sys.stderr.write(f"{error}\n")
+        return 2
+    except (OSError, sqlite3.OperationalError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        sys.stderr.write(f"The state directory {given.state} cannot be used ({reason}). Choose another with --state.\n")
         return 2
     return 0
 

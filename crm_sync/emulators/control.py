@@ -59,6 +59,11 @@ def build_control(desk: Desk, faults: Faults) -> Starlette:
         _found(desk.delete(body["object"], body["id"]), body)
         return {"id": body["id"]}
 
+    def merge(body: dict[str, Any]) -> Any:
+        if not desk.merge(body["object"], body["winner"], body["loser"]):
+            raise LookupError(f"{body['object']}: {body['winner']} and {body['loser']} are not two live records")
+        return {"id": body["winner"]}
+
     return Starlette(
         routes=[
             route("faults", add_faults),
@@ -73,6 +78,7 @@ def build_control(desk: Desk, faults: Faults) -> Starlette:
             route("create", create),
             route("edit", edit),
             route("delete", delete),
+            route("merge", merge),
             route("dump", lambda query: {"records": list(desk.live(query["object"]))}, "GET"),
             route("find", lambda query: {"records": desk.find(query["object"], query["field"], query["value"])}, "GET"),
         ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,16 @@ def fold(value: Any) -> Any:
     return value.casefold() if isinstance(value, str) else value
 
 
+class _Handle:
+    """One thread's connection; it closes with its thread (a thread pool replaces idle threads)."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.db, self.depth = db, 0
+
+    def __del__(self) -> None:
+        self.db.close()
+
+
 class Database:
     """One SQLite file. All methods may be called from any thread."""
 
@@ -44,38 +55,42 @@ class Database:
         self._clock = clock
         self._local = threading.local()
         self._lock = threading.RLock()
-        self._open: list[sqlite3.Connection] = []
+        self._open: weakref.WeakSet[_Handle] = weakref.WeakSet()
         self._last_us = 0
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db().executescript(FACTS)
 
     # -- connections and transactions
 
-    def _db(self) -> sqlite3.Connection:
-        db: sqlite3.Connection | None = getattr(self._local, "db", None)
-        if db is None:
+    def _handle(self) -> _Handle:
+        handle: _Handle | None = getattr(self._local, "handle", None)
+        if handle is None:
             db = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+            handle = self._local.handle = _Handle(db)
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
             db.create_function("fold", 1, fold, deterministic=True)
-            self._local.db, self._local.depth = db, 0
             with self._lock:
-                self._open.append(db)
-        return db
+                self._open.add(handle)
+        return handle
+
+    def _db(self) -> sqlite3.Connection:
+        return self._handle().db
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Make all writes inside atomic; a nested one rolls back alone (a failed record beside good neighbours)."""
-        db = self._db()
+        handle = self._handle()
+        db = handle.db
         with self._lock:
-            depth: int = self._local.depth
+            depth = handle.depth
             begin, commit, undo = (
                 ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
                 if depth == 0
                 else (f"SAVEPOINT s{depth}", f"RELEASE s{depth}", f"ROLLBACK TO s{depth}; RELEASE s{depth}")
             )
             db.execute(begin)
-            self._local.depth = depth + 1
+            handle.depth = depth + 1
             try:
                 yield db
             except BaseException:
@@ -85,14 +100,13 @@ class Database:
             else:
                 db.execute(commit)
             finally:
-                self._local.depth = depth
+                handle.depth = depth
 
     def close(self) -> None:
         """Close the connections of all threads."""
         with self._lock:
-            for db in self._open:
-                db.close()
-            self._open.clear()
+            for handle in list(self._open):
+                handle.db.close()
             self._local = threading.local()
 
     # -- time, counters, small facts

@@ -42,6 +42,14 @@ class Desk:
         """Delete a record; False if there is no such live record."""
         return self.state.delete(object, id) is not None
 
+    def merge(self, object: str, winner: str, loser: str) -> bool:
+        """Merge a record into another (here: the loser is deleted, with the winner's id); False if one is not live."""
+        with self.state.transaction():
+            kept = self.state.get(object, winner)
+            if kept is None or kept.deleted or winner == loser:
+                return False
+            return self.state.delete(object, loser, merged_into=winner) is not None
+
     def associate(self, object: str, id: str, associations: Mapping[str, Sequence[str]]) -> None:
         """Replace the associations to each object named (here: one type, one direction)."""
         for other, ids in associations.items():

@@ -10,6 +10,7 @@
     POST   create   {"object", "values", "associations"?} -> {"id"}     as a person at the CRM's screen
     POST   edit     {"object", "id", "values", "associations"?}
     POST   delete   {"object", "id"}
+    POST   merge    {"object", "winner", "loser"}
     GET    dump?object=X       {"records": [{"id", "values", "created_us", "modified_us", "seq", "associations"}]}
     GET    find?object&field&value         the same shape
 

@@ -28,13 +28,18 @@ class EmulatorProcess:
 
     def start(self, timeout_seconds: float = 60.0) -> EmulatorProcess:
         """Start and wait until all listen; a restart keeps ports, CA, credentials and records. Raises CannotServe."""
-        self.state_dir.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "crm_sync.emulators", "--state", str(self.state_dir)]
         command += ["--only", ",".join(self.only), "--die-with-parent", str(os.getpid()), *self.options]
         command += ["--limits"] if self.limits else []
         log = self.state_dir / "emulators.log"
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        try:
+            self.state_dir.mkdir(parents=True, exist_ok=True)
+            with log.open("ab") as output:
+                self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        except OSError as error:
+            raise CannotServe(
+                f"The emulators' directory {self.state_dir} cannot be used ({error.strerror}). Choose another."
+            ) from None
         deadline = time.monotonic() + timeout_seconds
         while time.monotonic() < deadline:
             if self.process.poll() is not None:

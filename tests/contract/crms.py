@@ -17,6 +17,7 @@ class Facts:
     refused         (field of the contact entity, a value that the CRM must refuse)
     missing_account an id of an account that has never been there
     deletions       an incremental read shows deletions
+    merges          a merged record tells into which one it went (Dynamics keeps it, deactivated)
     knobs           make pages small, where the CRM can
     """
 
@@ -32,6 +33,7 @@ class Facts:
     missing_account: str
     wrong_secret: str
     deletions: bool = True
+    merges: bool = True
     knobs: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -110,6 +112,7 @@ FACTS = {
         refused=("last_name", "x" * 51),
         missing_account="00000000-0000-4000-8000-000000000001",
         wrong_secret="DYNAMICS_CLIENT_SECRET",
+        merges=False,
         knobs={"page_rows": 400},
     ),
 }

@@ -75,6 +75,20 @@ class Side:
         self.control("down", {"down": False})
         self.control("knobs", {**dict.fromkeys(self.facts.knobs, 10**9), "limits": False, "index_lag_seconds": 0})
 
+    def person_merges(self, mapping: MappingSpec, winner: str, loser: str) -> str:
+        """Merge two records and return the id of the one that is left."""
+        if self.crm != "hubspot":
+            body = {"object": self.facts.objects[mapping.entity], "winner": winner, "loser": loser}
+            return str(self.control("merge", body)["id"])
+        answer = self.http.post(
+            f"{self.environment['HUBSPOT_URL']}/crm/v3/objects/{mapping.object}/merge",
+            json={"primaryObjectId": winner, "objectIdToMerge": loser},
+            headers={"Authorization": f"Bearer {self.environment['HUBSPOT_TOKEN']}"},
+            timeout=30,
+        )
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["id"])
+
     def _split(self, mapping: MappingSpec, values: Mapping[str, Any]) -> dict[str, Any]:
         """Turn entity field names into what the control API takes."""
         out: dict[str, Any] = {"object": self.facts.objects[mapping.entity], "values": {}, "associations": {}}

@@ -131,6 +131,16 @@ def test_a_changed_reference_is_seen(side: Side) -> None:
     assert side.values(side.contact, batch, 0)["account"] is None
 
 
+def test_a_merged_record_leads_to_the_one_that_is_left(side: Side) -> None:
+    if not side.facts.merges:
+        pytest.skip("this CRM keeps a merged record, deactivated")
+    winner, loser = (side.person_creates(side.contact, last_name=name) for name in ("Winner", "Loser"))
+    left = side.person_merges(side.contact, winner, loser)
+    batch = side.connector.fetch(side.contact, [left, loser], LANE)
+    assert dict(zip(batch.record_ids, batch.deleted.tolist(), strict=True)) == {left: False, loser: True}
+    assert dict(zip(batch.record_ids, batch.merged_into, strict=True)) == {left: None, loser: left}
+
+
 def test_changes_in_the_watermarks_own_moment_are_not_lost(side: Side) -> None:
     """Stamps may be as coarse as a second: edits before, during and after a read share one."""
     records = [side.person_creates(side.account, name=f"Tie {n}") for n in range(6)]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,3 +159,35 @@ def test_the_process_restarts_at_the_same_addresses(tmp_path: Path) -> None:
         assert {**second, "pid": 0} == {**first, "pid": 0}
         calls = requests.get(f"{second['hubspot']['url']}/__emulator__/calls", verify=second["ca_bundle"], timeout=10)
         assert calls.json()["total"] == 0
+
+
+def test_the_process_ends_with_the_one_that_started_it(tmp_path: Path) -> None:
+    program = (
+        "import os, pathlib, sys; from crm_sync.emulators.launcher import EmulatorProcess;"
+        "print(EmulatorProcess(pathlib.Path(sys.argv[1]), ['hubspot']).start().addresses['pid'], flush=True);"
+        "os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, timeout=60, check=False)
+    pid = int(done.stdout)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and _runs(pid):
+        time.sleep(0.05)
+    assert not _runs(pid)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_an_unusable_directory_is_one_clear_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert main(["--state", str(tmp_path / "file")]) == 2
+    assert str(tmp_path / "file") in capsys.readouterr().err
+    (tmp_path / "state" / "salesforce.sqlite").mkdir(parents=True)
+    assert main(["--state", str(tmp_path / "state"), "--seed", "1"]) == 2
+    assert str(tmp_path / "state") in capsys.readouterr().err
+    with pytest.raises(CannotServe, match="Choose another"):
+        EmulatorProcess(tmp_path / "file").start()

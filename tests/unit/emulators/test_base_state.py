@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -142,6 +143,15 @@ def test_many_threads_write_and_read(state: State) -> None:
     for thread in threads:
         thread.join()
     assert sorted(r.seq for r in state.scan("Contact")) == list(range(1, 121))
+
+
+def test_a_connection_ends_with_its_thread(state: State) -> None:
+    for _ in range(5):
+        thread = threading.Thread(target=lambda: state.count("Contact"))
+        thread.start()
+        thread.join()
+    gc.collect()
+    assert len(state._open) == 1
 
 
 def test_everything_outlives_a_restart(tmp_path: Path, clock: Time) -> None:
