@@ -40,6 +40,7 @@ class Side(NamedTuple):
 
     `seen` is the newest stamp known of; `last` the read absorbed last; `landed` a read not absorbed yet, or again.
     `stage` of the intent: none, committed, sent. `based` is `seen` as it was committed, `wrote` its write's stamp.
+    `own` is the stamp of our last write, whether its receipt came or not: nobody but the checks may look at it.
     """
 
     now: Read
@@ -49,6 +50,7 @@ class Side(NamedTuple):
     stage: str
     based: int
     wrote: int
+    own: int
     cells: tuple[CellState, ...]
 
 
@@ -83,7 +85,7 @@ class Machine:
         for hub in product(*self.domains):
             for sources in product(*(product(*of) for of in self.source_domains)):
                 sides = [
-                    Side(Read(values, 2), 0, None, None, "", 0, 0, tuple(FRESH for _ in width)) for values in sources
+                    Side(Read(values, 2), 0, None, None, "", 0, 0, 0, tuple(FRESH for _ in width)) for values in sources
                 ]
                 yield Star(tuple((value, 0, 1, "hub") for value in hub), tuple(sides), self.unlinked is None)
 
@@ -142,18 +144,22 @@ class Machine:
         return self.put(star, place, now=Read(sources, newest(star) + 1 if tick else now.stamp))
 
     def absorb(self, star: Star, place: int, read: Read, again: bool = False) -> Star:
-        """Merge a read, unless it is older than what is known, or the very one absorbed last."""
+        """Merge a read, unless it is older than what is known, or the one absorbed last; a receipt in it settles."""
         side = star.sides[place]
         if not again and (read.stamp < side.seen or read == side.last):
             return star
-        hubs, cells = [], []
+        hubs, cells, arrived = [], [], False
         for rule, state, source, hub in zip(self.at(star, place), side.cells, read.sources, star.hub, strict=True):
             cell, golden = slow.Cell(*state), slow.HubCell(*hub)
-            slow.merge(rule, cell, source, (side.seen, read.stamp), golden)
+            arrived |= slow.merge(rule, cell, source, (side.seen, read.stamp), golden)[0] == "RECEIPT"
             hubs.append((golden.value, golden.earliest, golden.latest, golden.source))
             cells.append(packed(cell))
         moved = star._replace(hub=tuple(hubs))
-        return self.put(moved, place, seen=max(side.seen, read.stamp), last=read, cells=tuple(cells))
+        hold(read.stamp >= side.own or moved.hub == star.hub, "P5: a read older than our own write changed the hub")
+        changes: dict[str, Any] = {"seen": max(side.seen, read.stamp), "last": read, "cells": tuple(cells)}
+        if arrived:
+            changes |= {"stage": "", "based": 0, "wrote": 0, "cells": tuple(unsent(c) for c in cells)}
+        return self.put(moved, place, **changes)
 
     def link(self, star: Star) -> Star:
         """Link the targets, and wake the cells that waited for them: those alone, as they were read last."""
@@ -195,7 +201,7 @@ class Machine:
         pairs = zip(side.cells, side.now.sources, strict=True)
         sources = tuple(cell[2][0] if cell[2] is not None else source for cell, source in pairs)
         stamp = newest(star) + 1
-        return self.put(star, place, stage="sent", now=Read(sources, stamp), wrote=stamp)
+        return self.put(star, place, stage="sent", now=Read(sources, stamp), wrote=stamp, own=stamp)
 
     def receipt(self, star: Star, place: int) -> Star:
         """Settle the intent by the CRM's answer; where a read was absorbed meanwhile, read again, for it came first."""
@@ -266,7 +272,7 @@ def stamps_of(star: Star) -> set[int]:
     for _, earliest, latest, _ in star.hub:
         found |= {earliest, latest}
     for side in star.sides:
-        found |= {side.now.stamp, side.seen, side.based, side.wrote}
+        found |= {side.now.stamp, side.seen, side.based, side.wrote, side.own}
         found |= {read.stamp for read in (side.last, side.landed) if read is not None}
     return found
 
@@ -291,6 +297,7 @@ def ranked(star: Star) -> Star:
             landed=read(side.landed),
             based=rank[side.based],
             wrote=rank[side.wrote],
+            own=rank[side.own],
         )
         for side in star.sides
     ]
