@@ -19,7 +19,7 @@ from crm_sync.flows.lens import Lens
 from crm_sync.flows.shadows import BASE, lift_documents, unseal
 from crm_sync.records import Texts
 from crm_sync.steps.matching import Identity, Matcher, Placement, digest, identities
-from crm_sync.store import hub, inbox, links, matchkeys, outbox
+from crm_sync.store import holding, hub, inbox, links, matchkeys, outbox
 from crm_sync.store.database import Connection
 
 if TYPE_CHECKING:
@@ -147,5 +147,6 @@ def _unite(ctx: Context, conn: Connection, unions: Sequence[tuple[UUID, UUID]]) 
     hub.unite(conn, losers, winners)
     matchkeys.move(conn, losers, winners)
     outbox.withdraw_records(conn, losers)
+    holding.forget_parked_out(conn, losers)
     inbox.put_notices(conn, "united", notices)
     return len(losers)

@@ -58,9 +58,11 @@ def _open_streams(ctx: Context, conn: Connection, entity: str) -> None:
 
 
 def _plan_batch(ctx: Context, conn: Connection, entity: str, report: PropagateReport) -> bool:
-    hub_ids = hub.take_changes(conn, entity, _BATCH)
-    if not hub_ids:
+    taken = hub.take_changes(conn, entity, _BATCH)
+    if not taken:
         return False
+    # One that was united into another since it was queued lives on in that one.
+    hub_ids = list(dict.fromkeys(hub.roots(conn, taken).values()))
     streams = ctx.streams(entity)
     opened = watermarks.streams_open(conn, entity)
     by_stream: dict[tuple[str, str], list[links.LinkRow]] = {}

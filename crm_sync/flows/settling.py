@@ -90,14 +90,14 @@ def _receipts(ctx: Context, conn: Connection, lens: Lens, done: Sequence[Pair]) 
     made = [(c, o) for c, o in pairs if c.action is Action.CREATE]
     known = links.find_links(conn, lens.name, lens.mapping.object, [o.record_id or "" for _, o in made])
     new = {c.command_id: (c, o) for c, o in made if o.record_id and o.record_id not in known}
-    ids = links.insert_links(
-        conn,
-        lens.entity.name,
-        lens.name,
-        lens.mapping.object,
-        ctx.run_id,
-        (links.NewLink(roots.get(c.hub_id, c.hub_id), o.record_id or "", True, "created") for c, o in new.values()),
-    )
+    # Two golden records may have been united while a record was made for each: one link is primary, the other hangs on.
+    taken = links.occupied(conn, lens.name, lens.mapping.object, list(roots.values()))
+    fresh: list[links.NewLink] = []
+    for command, outcome in new.values():
+        hub_id = roots.get(command.hub_id, command.hub_id)
+        fresh.append(links.NewLink(hub_id, outcome.record_id or "", hub_id not in taken, "created"))
+        taken.add(hub_id)
+    ids = links.insert_links(conn, lens.entity.name, lens.name, lens.mapping.object, ctx.run_id, fresh)
     stored = links.links_by_id(conn, [i for c, _ in pairs if (i := intents[c.command_id].link_id) is not None])
     write: list[tuple[Command, Outcome, links.LinkRow | None, int]] = []
     for command, outcome in pairs:

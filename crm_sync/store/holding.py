@@ -239,6 +239,11 @@ def park_out(
         conn.execute(Q["park_out"])
 
 
+def forget_parked_out(conn: Connection, hub_ids: Sequence[UUID]) -> None:
+    """Forget the parked outward references of golden records that were united into others."""
+    conn.execute(Q["forget_parked_out"], {"hub_ids": list(hub_ids)})
+
+
 def wake_out(conn: Connection, entity: str) -> list[UUID]:
     """Return golden records whose parked outward reference can be sent now."""
     return [row[0] for row in conn.execute(Q["wake_out"], {"entity": entity}).fetchall()]

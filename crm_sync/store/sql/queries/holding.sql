@@ -69,6 +69,10 @@ on conflict on constraint one_parked_outward_reference do update set target_hub_
 -- Outward references of golden records, before the plan parks again what still waits.
 delete from parked_out where connection = %(connection)s and hub_id = any(%(hub_ids)s);
 
+-- name: forget_parked_out
+-- Outward references of golden records that were united into others.
+delete from parked_out where hub_id = any(%(hub_ids)s);
+
 -- name: wake_out
 -- Golden records whose parked outward reference can be sent now.
 select distinct p.hub_id from parked_out p
