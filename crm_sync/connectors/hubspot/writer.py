@@ -237,11 +237,16 @@ def _class(outcome: Outcome | None) -> ErrorClass | None:
 
 
 def _refused(command: Command, fault: Fault) -> Outcome:
+    status, error_class = status_of(fault.error_class), fault.error_class
+    if error_class is ErrorClass.NOT_FOUND and command.action is Action.UPDATE:
+        status = Status.CHANGED  # deleted or merged behind our back: reading it tells which
+    elif error_class is ErrorClass.NOT_FOUND:
+        error_class = ErrorClass.REFERENCE  # a new record can only miss the one that it refers to
     return Outcome(
         command.command_id,
-        status_of(fault.error_class),
+        status,
         command.record_id or fault.existing_id,
-        error_class=fault.error_class,
+        error_class=error_class,
         code=fault.code,
         message=fault.message,
     )
