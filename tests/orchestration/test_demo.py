@@ -1,0 +1,84 @@
+"""The demo on a small population: real processes, a real Dagster instance, three pretend CRMs over TLS."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+def crm_sync(state_dir: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    variables = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    variables |= {"CRM_SYNC_CONFIG_DIR": str(ROOT / "config"), "CRM_SYNC_STATE_DIR": str(state_dir)}
+    command = [sys.executable, "-c", "from crm_sync.cli import main; main()", *arguments]
+    return subprocess.run(
+        command, env=variables | environment, cwd=state_dir, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def told(state_dir: Path) -> dict[str, Any]:
+    done = crm_sync(state_dir, "demo", "--accounts", "20", "--contacts", "80", "--seed", "4", "--json")
+    assert done.stdout, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert done.returncode == (0 if found["passed"] else 1)
+    return found
+
+
+def test_everything_that_the_demo_checks_came_true(told: dict[str, Any]) -> None:
+    assert [one["what"] for one in told["checks"] if not one["ok"]] == []
+    said = " ".join(one["what"] for one in told["checks"])
+    for expected in ("phone", "job_title", "city", "settled by", "sends nothing", "API calls", "accounted for"):
+        assert expected in said
+
+
+def test_the_table_has_every_stream_and_the_work_of_a_first_sync(told: dict[str, Any]) -> None:
+    rows = {(row["connection"], row["entity"]): row for row in told["table"] if row["entity"] != "-"}
+    assert set(rows) == {(c, e) for c in ("salesforce", "hubspot", "dynamics") for e in ("account", "contact")}
+    assert all(row["read"] and row["landed"] and row["api_calls"] for row in rows.values())
+    assert sum(row["created"] for row in rows.values()) and sum(row["matched"] for row in rows.values())
+
+
+def test_status_and_explain_work_on_what_the_demo_left(told: dict[str, Any], state_dir: Path) -> None:
+    folder = Path(told["state_dir"])
+    key = {"CRM_SYNC_MASTER_KEY_FILE": str(folder / "master.key")}
+    done = crm_sync(folder, "status", "--json", **key)
+    rows = json.loads(done.stdout)["rows"]
+    assert done.returncode == 0 and len(rows) == 6
+    assert all(row["links"] and row["waiting"] == 0 and row["unsettled"] == 0 for row in rows)
+    assert "nothing" not in crm_sync(folder, "status", **key).stderr
+    done = crm_sync(folder, "explain", "contact", "salesforce:no-such-id", **key)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+
+
+def test_crms_that_are_down_are_missed_and_said(told: dict[str, Any]) -> None:
+    folder = Path(told["state_dir"])
+    addresses = json.loads((folder / "emulators" / "emulators.json").read_text(encoding="utf-8"))
+    from crm_sync.emulators.launcher import environment
+
+    variables = environment(addresses) | {"CRM_SYNC_MASTER_KEY_FILE": str(folder / "master.key")}
+    done = crm_sync(folder, "sync", "-c", "hubspot", "--json", **variables)
+    assert done.returncode == 1, done.stderr
+    assert set(json.loads(done.stdout)["missed"]) == {"hubspot"}
+
+
+def test_personal_data_appears_in_no_log_of_the_demo(told: dict[str, Any]) -> None:
+    folder = Path(told["state_dir"])
+    for log in (folder / "dagster.log", *folder.glob("postgres/*.log"), folder / "emulators" / "emulators.log"):
+        text = log.read_text(encoding="utf-8", errors="replace")
+        for value in ("Reykjavik", "+12025550143", "Director of North", "@"):
+            assert value not in text, f"{value!r} in {log.name}"
