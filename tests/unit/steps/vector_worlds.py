@@ -14,7 +14,7 @@ from crm_sync.steps import merging, planning
 from crm_sync.steps.merging import Cell, HubSide, Incoming, Sent, Shadow
 from crm_sync.steps.planning import Plan
 from tests.unit.steps import reference_merger as slow
-from tests.unit.steps.worlds import CONNECTION, Field, Read, Rows, hashed
+from tests.unit.steps.worlds import Field, Read, Rows, hashed
 
 
 def grid(rows: Rows, of: Any, kind: Any = object) -> Any:
@@ -31,6 +31,7 @@ class Vectors:
 
     def __init__(self, fields: list[Field], rows: Rows, key: str) -> None:
         self.key = key
+        self.connection = fields[0].connection
         self.values = grid(rows, lambda _, hub: hub.value)
         self.source = grid(rows, lambda _, hub: hub.source)
         self.earliest = grid(rows, lambda _, hub: hub.earliest, np.int64)
@@ -52,7 +53,7 @@ class Vectors:
         self.fields = fields
         self.plain = [f.rule() for f in fields]
         specs, mappings = [f.spec() for f in fields], [f.mapping() for f in fields]
-        self.rules = merging.CellRules.build(specs, mappings, [f.ranks for f in fields], CONNECTION, self.key)
+        self.rules = merging.CellRules.build(specs, mappings, [f.ranks for f in fields], self.connection, self.key)
         self.sent = self._intents()
 
     def _intents(self) -> Sent:
@@ -106,7 +107,7 @@ class Vectors:
         values[:] = sources
         took = merged.took
         self.values = np.where(took, lifted, self.values)
-        self.source = np.where(took, CONNECTION, self.source)
+        self.source = np.where(took, self.connection, self.source)
         self.earliest = np.where(took, incoming.earliest[:, None], self.earliest)
         self.latest = np.where(took, incoming.latest[:, None], self.latest)
         settled = np.isin(merged.cells, [Cell.RECEIPT, Cell.AGREE, Cell.TAKE, Cell.STAND])
@@ -130,8 +131,12 @@ class Vectors:
         """Settle all intents as delivered."""
         self.shadow = planning.delivered(self.shadow, self.sent)
         self.decided = np.where(self.sent.mask, self.sent_source, self.decided)
-        self.sent_source = np.full(self.values.shape, slow.NOTHING, dtype=object)
-        self.sent_hub = self.sent_source.copy()
+        self.forget(np.ones(len(self.values), dtype=np.bool_))
+
+    def forget(self, rows: Mask) -> None:
+        """Drop the intents of some rows."""
+        self.sent_source = np.where(rows[:, None], slow.NOTHING, self.sent_source)
+        self.sent_hub = np.where(rows[:, None], slow.NOTHING, self.sent_hub)
         self.sent = self._intents()
 
     def reform(self, fields: list[Field], key: str) -> None:

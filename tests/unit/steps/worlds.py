@@ -134,6 +134,7 @@ class Field:
     ranks: dict[str, int]
     version: int = 0
     linked: Any = None
+    connection: str = CONNECTION
 
     @classmethod
     def choose(cls, number: int, digits: Digits) -> Field:
@@ -166,7 +167,7 @@ class Field:
             return back.get(value, slow.UNPROJECTABLE) if isinstance(value, Ref) else self.kind.project(value)
 
         return slow.Rule(
-            CONNECTION,
+            self.connection,
             str(self.policy),
             str(self.direction),
             str(self.on_inbound),
