@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -178,7 +179,8 @@ class Reader:
         target = position.next or position.delta or ""
         try:
             columns = position.select.split(",")
-            return self._api.get(target, operation="read", lane=lane, prefer=prefer, columns=columns)
+            rows = urlsplit(target).path.rsplit("/", 1)[-1]
+            return self._api.get(target, operation=f"read {rows}", lane=lane, prefer=prefer, columns=columns)
         except CursorExpired:
             raise
         except Refused as error:

@@ -46,19 +46,22 @@ class Calls:
         """Count the calls that the current thread has made."""
         return self._transport.calls
 
-    def query(self, soql: str, *, deleted: bool, lane: Lane) -> dict[str, Any]:
+    def query(self, sobject: str, soql: str, *, deleted: bool, lane: Lane) -> dict[str, Any]:
         """Run a query; `deleted` includes the recycle bin. Returns {totalSize, done, records[, nextRecordsUrl]}."""
         options = {"Sforce-Query-Options": f"batchSize={PAGE_SIZE}"}
         answer: dict[str, Any] = self._call(
-            "query", lambda org: org.query(soql, include_deleted=deleted, headers=options), lane=lane, idempotent=True
+            f"query {sobject}",
+            lambda org: org.query(soql, include_deleted=deleted, headers=options),
+            lane=lane,
+            idempotent=True,
         )
         return answer
 
-    def more(self, next_records_url: str, *, lane: Lane) -> dict[str, Any]:
+    def more(self, sobject: str, next_records_url: str, *, lane: Lane) -> dict[str, Any]:
         """Return the next page of a query."""
         options = {"Sforce-Query-Options": f"batchSize={PAGE_SIZE}"}
         answer: dict[str, Any] = self._call(
-            "query_more",
+            f"query_more {sobject}",
             lambda org: org.query_more(next_records_url, identifier_is_url=True, headers=options),
             lane=lane,
             idempotent=True,
@@ -68,26 +71,29 @@ class Calls:
     def describe(self, sobject: str, lane: Lane = Lane.INCREMENTAL) -> dict[str, Any]:
         """Return the description of an object."""
         answer: dict[str, Any] = self._call(
-            "describe", lambda org: org.restful(f"sobjects/{sobject}/describe"), lane=lane, idempotent=True
+            f"describe {sobject}", lambda org: org.restful(f"sobjects/{sobject}/describe"), lane=lane, idempotent=True
         )
         return answer
 
-    def create(self, records: list[dict[str, Any]], *, lane: Lane) -> list[dict[str, Any]]:
+    def create(self, sobject: str, records: list[dict[str, Any]], *, lane: Lane) -> list[dict[str, Any]]:
         """Create up to 200 records, each for itself; returns one result a record, in order."""
         body = {"allOrNone": False, "records": records}
         results: list[dict[str, Any]] = self._call(
-            "create",
+            f"create {sobject}",
             lambda org: org.restful("composite/sobjects", method="POST", json=body),
             lane=lane,
             idempotent=False,
         )
         return results
 
-    def composite(self, requests_: list[dict[str, Any]], *, lane: Lane) -> list[dict[str, Any]]:
+    def composite(self, sobject: str, requests_: list[dict[str, Any]], *, lane: Lane) -> list[dict[str, Any]]:
         """Send up to 25 subrequests, each for itself; returns one {body, httpStatusCode, ...} each, in order."""
         body = {"allOrNone": False, "compositeRequest": requests_}
         answer: dict[str, Any] = self._call(
-            "update", lambda org: org.restful("composite", method="POST", json=body), lane=lane, idempotent=False
+            f"update {sobject}",
+            lambda org: org.restful("composite", method="POST", json=body),
+            lane=lane,
+            idempotent=False,
         )
         results: list[dict[str, Any]] = answer["compositeResponse"]
         return results

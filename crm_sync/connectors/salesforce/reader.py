@@ -105,7 +105,7 @@ class Reader:
         answer = self._query(mapping, [where], "", lane, deleted=deleted)
         records: list[dict[str, Any]] = list(answer["records"])
         while not answer["done"]:
-            answer = self._calls.more(answer["nextRecordsUrl"], lane=lane)
+            answer = self._calls.more(mapping.object, answer["nextRecordsUrl"], lane=lane)
             records += answer["records"]
         return records
 
@@ -143,7 +143,7 @@ class Reader:
                 return
             before = self._calls.made
             try:
-                answer = self._calls.more(answer["nextRecordsUrl"], lane=lane)
+                answer = self._calls.more(mapping.object, answer["nextRecordsUrl"], lane=lane)
             except Refused as refused:
                 if refused.code != "INVALID_QUERY_LOCATOR":
                     raise
@@ -177,12 +177,12 @@ class Reader:
 
         names = self._readable.get(mapping.object) or selected(mapping)
         try:
-            return self._calls.query(soql(names), deleted=deleted, lane=lane)
+            return self._calls.query(mapping.object, soql(names), deleted=deleted, lane=lane)
         except Refused as refused:
             if refused.code != "INVALID_FIELD" or mapping.object in self._readable:
                 raise
         described = {field["name"] for field in self._calls.describe(mapping.object, lane)["fields"]}
         readable = tuple(name for name in selected(mapping) if name in described)
-        answer = self._calls.query(soql(readable), deleted=deleted, lane=lane)
+        answer = self._calls.query(mapping.object, soql(readable), deleted=deleted, lane=lane)
         self._readable[mapping.object] = readable
         return answer

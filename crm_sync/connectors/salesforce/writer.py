@@ -105,11 +105,15 @@ class _Writing:
         return {number: sorted(body.keys() - writable) for number, body in bodies.items() if body.keys() - writable}
 
     def _create(self, chunk: list[Command]) -> list[Outcome]:
-        results = self._calls.create([_body(self._mapping, command) for command in chunk], lane=self._lane)
+        results = self._calls.create(
+            self._mapping.object, [_body(self._mapping, command) for command in chunk], lane=self._lane
+        )
         return [_created(self._mapping, command, result) for command, result in zip(chunk, results, strict=True)]
 
     def _update(self, chunk: list[Command]) -> list[Outcome]:
-        results = self._calls.composite([self._subrequest(command) for command in chunk], lane=self._lane)
+        results = self._calls.composite(
+            self._mapping.object, [self._subrequest(command) for command in chunk], lane=self._lane
+        )
         return [_updated(command, result) for command, result in zip(chunk, results, strict=True)]
 
     def _subrequest(self, command: Command) -> dict[str, Any]:

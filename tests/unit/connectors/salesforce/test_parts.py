@@ -127,7 +127,7 @@ class Scripted:
         self.sent: list[list[dict[str, Any]]] = []
         self.fields = fields
 
-    def create(self, records: list[dict[str, Any]], *, lane: Lane) -> list[dict[str, Any]]:
+    def create(self, sobject: str, records: list[dict[str, Any]], *, lane: Lane) -> list[dict[str, Any]]:
         self.sent.append(records)
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
