@@ -11,6 +11,11 @@ from typing import Any
 
 import pytest
 
+from crm_sync.emulators.launcher import environment
+from crm_sync.flows.context import open_context
+from crm_sync.settings import Settings
+from resources.library import Library
+
 ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.slow
@@ -65,15 +70,32 @@ def test_status_and_explain_work_on_what_the_demo_left(told: dict[str, Any], sta
     assert done.returncode == 1 and "Traceback" not in done.stderr
 
 
-def test_crms_that_are_down_are_missed_and_said(told: dict[str, Any]) -> None:
+def test_what_cannot_be_delivered_is_missed_and_said_and_the_sensor_sees_it(
+    told: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = Path(told["state_dir"])
     addresses = json.loads((folder / "emulators" / "emulators.json").read_text(encoding="utf-8"))
-    from crm_sync.emulators.launcher import environment
-
-    variables = environment(addresses) | {"CRM_SYNC_MASTER_KEY_FILE": str(folder / "master.key")}
+    variables = environment(addresses) | {
+        "CRM_SYNC_MASTER_KEY_FILE": str(folder / "master.key"),
+        "CRM_SYNC_STATE_DIR": str(folder),
+        "CRM_SYNC_CONFIG_DIR": str(ROOT / "config"),
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert Library().due_connections() == []
+    with open_context(Settings.load()) as context, context.database.transaction() as conn:
+        row = conn.execute(
+            "select hub_id from identity_link where entity = 'contact' and state = 'live' and is_primary"
+            " group by hub_id having count(distinct connection) = 3 limit 1"
+        ).fetchone()
+    assert row is not None
+    done = crm_sync(folder, "edit", "contact", str(row[0]), "job_title=Keeper of Keys", "--actor", "test", **variables)
+    assert done.returncode == 0, done.stderr
+    # The pretend CRMs ended with the demo.
     done = crm_sync(folder, "sync", "-c", "hubspot", "--json", **variables)
     assert done.returncode == 1, done.stderr
     assert set(json.loads(done.stdout)["missed"]) == {"hubspot"}
+    assert {connection for connection, _, _ in Library().due_connections()} >= {"salesforce", "dynamics"}
 
 
 def test_personal_data_appears_in_no_log_of_the_demo(told: dict[str, Any]) -> None:
