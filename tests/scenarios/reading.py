@@ -52,13 +52,21 @@ class World:
             x.connection: x.record_id for x in self.links if x.hub_id == hub_id and x.is_primary and x.state == "live"
         }
 
-    def everywhere(self) -> list[UUID]:
-        """Return the golden records that have exactly one record in every CRM."""
-        count: dict[UUID, list[str]] = {}
-        for link in self.links:
-            count.setdefault(link.hub_id, []).append(link.connection)
-        all_three = sorted({x.connection for x in self.links})
-        return [h for h, names in count.items() if sorted(names) == all_three and h in self.golden]
+
+def well_known(stage: Stage, entity: str) -> list[tuple[UUID, dict[str, str]]]:
+    """Return (golden record, connection -> record id) of those with one record in every CRM and nothing open."""
+    now = world(stage, entity)
+    open_ = {h for (h,) in stage.rows("select hub_id from outbox union select hub_id from parked_out")}
+    open_ |= {h for (h,) in stage.rows("select hub_id from review where state = 'open' and hub_id is not null")}
+    every = sorted({x.connection for x in now.links})
+    where: dict[UUID, list[str]] = {}
+    for link in now.links:
+        where.setdefault(link.hub_id, []).append(link.connection)
+    return [
+        (h, now.places(h))
+        for h, names in where.items()
+        if sorted(names) == every and h in now.golden and h not in open_
+    ]
 
 
 def world(stage: Stage, entity: str) -> World:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.scenarios.conftest import SetStage
-from tests.scenarios.reading import compare, world
+from tests.scenarios.reading import compare, well_known, world
 from tests.scenarios.stage import Round, Stage
 
 ENTITIES = ("account", "contact")
@@ -73,9 +73,7 @@ def test_dead_letters_are_only_what_the_crm_refuses(synced: tuple[Stage, Round])
 
 def test_what_an_automation_alters_is_a_change(synced: tuple[Stage, Round]) -> None:
     stage, _ = synced
-    contacts = world(stage, "contact")
-    hub_id = contacts.everywhere()[0]
-    places = contacts.places(hub_id)
+    hub_id, places = well_known(stage, "contact")[0]
     stage.edit("contact", hub_id, {"job_title": "Head of Echoes"})
     stage.sync()
     assert stage.shown("salesforce", "contact", places["salesforce"], "job_title") == "Head of Echoes"
