@@ -1,4 +1,4 @@
-"""Three CRMs in memory around one hub, the people who edit, and a sync that merges and plans with the product's code."""
+"""Three CRMs in memory around one hub, people who edit, and a sync that merges and plans with the product's code."""
 
 from __future__ import annotations
 
