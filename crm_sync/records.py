@@ -136,7 +136,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of one command, same order and length as the commands. `message` is free of field values."""
+    """The result of one command, same order and length as the commands. `message` is free of field values.
+
+    `fields` names the source fields whose values a refusal is about, where the CRM says so.
+    """
 
     command_id: int
     status: Status
@@ -147,6 +150,7 @@ class Outcome:
     code: str = ""
     message: str = ""
     retry_after_seconds: float | None = None
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from crm_sync.flows import outward, settling, shadows
 from crm_sync.flows.absorb import absorb_batch
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.lens import Lens
+from crm_sync.flows.receipts import Carried
 from crm_sync.ports import Lane
 from crm_sync.records import ABSENT, Action, Command, Outcome, SourceBatch
 from crm_sync.steps.hashing import pack_masks, pack_vectors
@@ -33,7 +34,8 @@ _ROUNDS = 4
 
 @dataclass(slots=True)
 class DeliverReport:
-    """What delivering did: commands `sent`, `resolved` by read-back, `changed` (read and planned again), `retried`,
+    """What delivering did: commands `sent`, `resolved` by read-back, `changed` (read and planned again), `withheld`
+    (sent without a refused value), `retried`,
     `dead`."""
 
     totals: Counter[str] = field(default_factory=Counter)
@@ -49,7 +51,7 @@ class Sending:
 
     commands: list[Command]
     carried: dict[int, outbox.Intent]
-    fields: dict[int, list[str]]
+    told: dict[int, Carried]
 
 
 def deliver(ctx: Context, connection: str, entity: str) -> DeliverReport:
@@ -66,11 +68,11 @@ def deliver(ctx: Context, connection: str, entity: str) -> DeliverReport:
         size = capabilities.write_batch_size * (10 if capabilities.conditional_update else 1)
         started = ctx.clock.now()
         for _ in range(_ROUNDS):
-            before = report.totals["changed"]
+            before = report.totals["changed"] + report.totals["withheld"]
             while _deliver_batch(ctx, lens, lease, started, size, not capabilities.conditional_update, report):
                 pass
             settling.resolve(ctx, lens, lease, report.totals)
-            if report.totals["changed"] == before:
+            if report.totals["changed"] + report.totals["withheld"] == before:
                 break
             started = ctx.clock.now()
     return report
@@ -204,7 +206,12 @@ def _prepare(
             link.link_id if link else None,
             action.value,
         )
-        sending.fields[command_id] = [lens.fields[p].name for p in np.flatnonzero(send[r])]
+        cells = [(lens.fields[p].name, p) for p in np.flatnonzero(send[r])]
+        sending.told[command_id] = Carried(
+            {name: str(outlook.texts[r, p]) for name, p in cells},
+            {name: int(outlook.projected[r, p].view(np.int64)) for name, p in cells},
+            (link.version, link.stamp) if link else (None, None),
+        )
     return [waiting[r].command_id for r in range(len(waiting)) if not send[r].any()]
 
 
@@ -218,6 +225,6 @@ def _settle(
     by_id = {c.command_id: c for c in sending.commands}
     pairs = [(by_id[o.command_id], o) for o in outcomes]
     report.totals += ctx.locked(
-        lens.entity.name, lambda conn: settling.settle(ctx, conn, lens, lease, pairs, sending.fields)
+        lens.entity.name, lambda conn: settling.settle(ctx, conn, lens, lease, pairs, sending.told)
     )
     settling.look_up_duplicates(ctx, lens, lease, pairs, report.totals)

@@ -100,6 +100,8 @@ class Told:
     merged: Merged
     lifted: NDArray[np.object_]
     """(n, width) incoming texts in the hub's form."""
+    arrived: list[int]
+    """Ids of the commands under way whose values this read shows: they are settled by it."""
     hub_before: NDArray[np.object_]
     """(n, width) hub texts before, right in rows where a cell was taken, held or in conflict."""
 
@@ -156,6 +158,7 @@ def merge_reads(
     told = _decide(ctx, conn, lens, goldens, reads, creates)
     _take(lens, goldens, told)
     _remember(ctx, conn, lens, goldens, told)
+    outbox.settle(conn, told.arrived)
     counts = verdicts.write(ctx, conn, lens, goldens, told, read_run_id)
     moved = (told.merged.cells != Cell.KEEP).any(axis=1)
     fresh = np.array([bool(by) for by in reads.linked_by], dtype=np.bool_)
@@ -249,7 +252,12 @@ def _decide(
     open_rows = np.flatnonzero(telling.any(axis=1))
     if open_rows.size:
         before[open_rows] = doc_texts(goldens.docs([reads.hub_ids[r] for r in open_rows]), lens.fields)
-    return Told(reads, shadow, merged, lifted, before)
+    arrived = [
+        under_way[i].command_id
+        for i, row in zip(reads.link_ids, (merged.cells == Cell.RECEIPT).any(axis=1), strict=True)
+        if row and i in under_way
+    ]
+    return Told(reads, shadow, merged, lifted, arrived, before)
 
 
 def _as_created(

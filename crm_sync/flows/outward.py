@@ -78,7 +78,9 @@ def look(ctx: Context, conn: Connection, lens: Lens, goldens: Goldens, rows: Seq
     hub = goldens.vectors(hub_ids, lens.places)
     moved = hub_moved(shadow, hub) & lens.rules.outbound[None, :] & shadow.crm_known
     texts, hub_texts, projected, projectable = _project(conn, lens, goldens, hub_ids, hub, moved)
-    plans = plan(lens.rules, shadow, hub, projected, projectable, _closed(conn, lens, link_ids), sent)
+    closed = _closed(conn, lens, link_ids)
+    plans = plan(lens.rules, shadow, hub, projected, projectable, closed, sent)
+    plans = _withhold(conn, lens, hub_ids, projected, plans)
     return Outlook(hub_ids, shadow, hub, texts, hub_texts, projected, projectable, plans)
 
 
@@ -89,6 +91,7 @@ def look_at_new(conn: Connection, lens: Lens, goldens: Goldens, hub_ids: list[UU
     texts, hub_texts, projected, projectable = _project(conn, lens, goldens, hub_ids, hub, wanted)
     filled = wanted & (texts != NULL)
     plans = np.where(filled, np.where(projectable, Plan.SEND, Plan.PARK), Plan.QUIET).astype(np.uint8)
+    plans = _withhold(conn, lens, hub_ids, projected, plans)
     return Outlook(
         hub_ids, Shadow.unknown(len(hub_ids), lens.width), hub, texts, hub_texts, projected, projectable, plans
     )
@@ -115,6 +118,24 @@ def _project(
         projected[some] = np.where(wanted[some], lens.hash(shown), projected[some])
         texts[some], hub_texts[some] = shown, own
     return texts, hub_texts, projected, projectable
+
+
+def _withhold(
+    conn: Connection, lens: Lens, hub_ids: Sequence[UUID], projected: Hashes, plans: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """Take the values that the CRM refused out of the plan; those that are not planned any more are let go."""
+    row = {hub_id: r for r, hub_id in enumerate(hub_ids)}
+    position = {f.name: p for p, f in enumerate(lens.fields)}
+    over: list[tuple[UUID, str]] = []
+    for one in holding.withheld_values(conn, lens.name, hub_ids):
+        r, p = row[one.hub_id], position.get(one.field)
+        same = p is not None and one.form_id == lens.form.form_id
+        if p is not None and same and plans[r, p] == Plan.SEND and int(projected[r, p].view(np.int64)) == one.crm_hash:
+            plans[r, p] = Plan.QUIET
+        else:
+            over.append((one.hub_id, one.field))
+    holding.let_go(conn, lens.name, over)
+    return plans
 
 
 def _closed(conn: Connection, lens: Lens, link_ids: Sequence[int]) -> Mask:

@@ -47,6 +47,7 @@ def table(ctx: Context, run_ids: Sequence[UUID]) -> list[dict[str, Any]]:
                     "updated": did("in", "updated"),
                     "quarantined": held.get((name, entity, "quarantined"), 0),
                     "in_review": held.get((name, entity, "in_review"), 0),
+                    "withheld": held.get((name, entity, "withheld"), 0),
                     "sent": did("out", "sent"),
                     "dead": did("out", "dead"),
                     "api_calls": spent.get((name, entity), 0),
@@ -102,6 +103,7 @@ def status(ctx: Context) -> list[dict[str, Any]]:
                     "dead": commands.get((name, entity, "dead"), (0, 0.0))[0],
                     "quarantined": held.get((name, entity, "quarantined"), 0),
                     "in_review": held.get((name, entity, "in_review"), 0),
+                    "withheld": held.get((name, entity, "withheld"), 0),
                     "parked": held.get((name, entity, "parked"), 0) + held.get((name, entity, "parked_out"), 0),
                 }
             )

@@ -9,20 +9,17 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
-from uuid import UUID
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from crm_sync.errors import ErrorClass
 from crm_sync.flows import absorb, shadows
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.lens import Lens
+from crm_sync.flows.receipts import Carried, Pair, take_receipts
+from crm_sync.flows.verdicts import CONTENTS
 from crm_sync.ports import Lane
-from crm_sync.records import Action, Command, Outcome, SourceBatch, Status
-from crm_sync.steps.merging import Shadow
-from crm_sync.steps.planning import delivered
-from crm_sync.store import audit, hub, links, outbox, runs
+from crm_sync.records import Action, Outcome, SourceBatch, Status
+from crm_sync.store import audit, holding, hub, links, outbox, runs
 from crm_sync.store.database import Connection
 from crm_sync.store.leases import Lease
 
@@ -34,11 +31,9 @@ _FIRST_WAIT_SECONDS = 30.0
 _LONGEST_WAIT_SECONDS = 3600.0
 _BATCH = 5000
 
-Pair = tuple[Command, Outcome]
-
 
 def settle(
-    ctx: Context, conn: Connection, lens: Lens, lease: Lease, pairs: Sequence[Pair], fields: Mapping[int, list[str]]
+    ctx: Context, conn: Connection, lens: Lens, lease: Lease, pairs: Sequence[Pair], carried: Mapping[int, Carried]
 ) -> Counter[str]:
     """Put outcomes down inside the caller's transaction; commands with an unknown outcome stay as they are."""
     lease.fence(conn)
@@ -46,120 +41,91 @@ def settle(
     changed = [(c, o) for c, o in pairs if o.status is Status.CHANGED]
     failed = [(c, o) for c, o in pairs if o.status in (Status.REFUSED, Status.RETRY)]
     attempts = {w.command_id: w.attempts for w in outbox.commands_by_id(conn, [c.command_id for c, _ in failed])}
-    _receipts(ctx, conn, lens, done)
+    take_receipts(ctx, conn, lens, done, carried)
     _behind_our_back(ctx, conn, lens, changed)
-    dead = [(c, o) for c, o in failed if o.status is Status.REFUSED or attempts.get(c.command_id, 0) >= MAX_ATTEMPTS]
-    later = [(c, o) for c, o in failed if (c, o) not in dead]
-    outbox.bury(conn, [_failure(o, None) for _, o in dead])
+    withheld = [(c, o) for c, o in failed if o.status is Status.REFUSED and _dispensable(lens, o, carried)]
+    dead = [
+        (c, o)
+        for c, o in failed
+        if (c, o) not in withheld and (o.status is Status.REFUSED or attempts.get(c.command_id, 0) >= MAX_ATTEMPTS)
+    ]
+    later = [(c, o) for c, o in failed if (c, o) not in dead and (c, o) not in withheld]
     now = ctx.clock.now()
+    _withhold(ctx, conn, lens, withheld, carried)
+    outbox.postpone(conn, [_failure(o, now) for _, o in withheld])
+    outbox.bury(conn, [_failure(o, None) for _, o in dead])
     outbox.postpone(conn, [_failure(o, _next_attempt(now, attempts.get(o.command_id, 1), o)) for _, o in later])
-    told = [("sent", done), ("dead", dead), ("retried", later), ("changed", changed)]
-    audit.append(
-        conn,
-        ctx.run_id,
-        (
+    told = {"sent": done, "dead": dead, "retried": later, "changed": changed, "withheld": withheld}
+    _audit(ctx, conn, lens, told, carried)
+    counts = Counter({action: len(some) for action, some in told.items()})
+    counts["created"] = sum(c.action is Action.CREATE for c, _ in done)
+    return counts
+
+
+def _audit(
+    ctx: Context, conn: Connection, lens: Lens, told: Mapping[str, Sequence[Pair]], carried: Mapping[int, Carried]
+) -> None:
+    pairs = [(action, c, o) for action, some in told.items() for c, o in some]
+    goldens = Goldens(ctx, conn, lens.entity, lens.hub_form)
+    documents = [{n: [None, t] for n, t in carried[c.command_id].texts.items()} for _, c, _ in pairs]
+    sealed = shadows.seal(ctx, goldens, [c.hub_id for _, c, _ in pairs], documents, CONTENTS)
+    entries = []
+    for (action, command, outcome), contents in zip(pairs, sealed, strict=True):
+        names = carried[command.command_id].texts
+        at_fault = _fields_at_fault(lens, outcome)
+        refused = action in ("withheld", "dead")
+        entries.append(
             audit.Entry(
                 "out",
                 action,
                 lens.name,
                 lens.entity.name,
                 lens.mapping.object,
-                o.record_id or c.record_id,
-                c.hub_id,
-                fields=[{"field": name, "decision": "SEND"} for name in fields.get(c.command_id, [])],
-                result="ok" if action == "sent" else f"{o.error_class or 'unknown'}:{o.code}",
+                outcome.record_id or command.record_id,
+                command.hub_id,
+                fields=[
+                    {"field": n, "decision": "REFUSED" if refused and n in at_fault else "SEND", "rule": action}
+                    for n in names
+                ],
+                contents=contents,
+                result="ok" if action == "sent" else f"{outcome.error_class or 'unknown'}:{outcome.code}",
             )
-            for action, some in told
-            for c, o in some
-        ),
-    )
-    counts = Counter({action: len(some) for action, some in told})
-    counts["created"] = sum(c.action is Action.CREATE for c, _ in done)
-    return counts
+        )
+    audit.append(conn, ctx.run_id, entries)
 
 
-def _receipts(ctx: Context, conn: Connection, lens: Lens, done: Sequence[Pair]) -> None:
-    if not done:
-        return
-    goldens = Goldens(ctx, conn, lens.entity, lens.hub_form)
-    roots = hub.roots(conn, [c.hub_id for c, _ in done])
-    goldens.load(roots.values())
-    goldens.load([c.hub_id for c, _ in done])
-    intents = {u.command_id: u for u in outbox.unsettled(conn, lens.name, lens.entity.name, 1_000_000)}
-    pairs = [(c, o) for c, o in done if c.command_id in intents]
-    made = [(c, o) for c, o in pairs if c.action is Action.CREATE]
-    known = links.find_links(conn, lens.name, lens.mapping.object, [o.record_id or "" for _, o in made])
-    new = {c.command_id: (c, o) for c, o in made if o.record_id and o.record_id not in known}
-    # Two golden records may have been united while a record was made for each: one link is primary, the other hangs on.
-    taken = links.occupied(conn, lens.name, lens.mapping.object, list(roots.values()))
-    fresh: list[links.NewLink] = []
-    for command, outcome in new.values():
-        hub_id = roots.get(command.hub_id, command.hub_id)
-        fresh.append(links.NewLink(hub_id, outcome.record_id or "", hub_id not in taken, "created"))
-        taken.add(hub_id)
-    ids = links.insert_links(conn, lens.entity.name, lens.name, lens.mapping.object, ctx.run_id, fresh)
-    stored = links.links_by_id(conn, [i for c, _ in pairs if (i := intents[c.command_id].link_id) is not None])
-    write: list[tuple[Command, Outcome, links.LinkRow | None, int]] = []
-    for command, outcome in pairs:
-        if command.command_id in new:
-            write.append((command, outcome, None, ids[outcome.record_id or ""]))
-        elif command.action is Action.UPDATE:
-            link = stored.get(intents[command.command_id].link_id or 0)
-            if link is not None:
-                write.append((command, outcome, link, link.link_id))
-    _write_shadows(ctx, conn, lens, goldens, roots, intents, write)
-    outbox.settle(conn, [c.command_id for c, _ in pairs])
+def _fields_at_fault(lens: Lens, outcome: Outcome) -> set[str]:
+    return {m.field for m in lens.mapped if m.source in outcome.fields}
 
 
-def _write_shadows(
-    ctx: Context,
-    conn: Connection,
-    lens: Lens,
-    goldens: Goldens,
-    roots: Mapping[UUID, UUID],
-    intents: Mapping[int, outbox.Unsettled],
-    write: Sequence[tuple[Command, Outcome, links.LinkRow | None, int]],
+def _dispensable(lens: Lens, outcome: Outcome, carried: Mapping[int, Carried]) -> bool:
+    """Tell whether the record can go without the values that the CRM refused: it named them, and none is required."""
+    names = _fields_at_fault(lens, outcome)
+    sent = carried[outcome.command_id].texts
+    required = {f.name for f in lens.fields if f.required}
+    return bool(names) and names <= sent.keys() and not names & required
+
+
+def _withhold(
+    ctx: Context, conn: Connection, lens: Lens, withheld: Sequence[Pair], carried: Mapping[int, Carried]
 ) -> None:
-    if not write:
-        return
-    hub_ids = [roots.get(c.hub_id, c.hub_id) for c, _, _, _ in write]
-    mine = [intents[c.command_id] for c, _, _, _ in write]
-    sent = shadows.decode_sent(ctx, conn, lens, goldens, mine)
-    old = shadows.decode(ctx, conn, lens, goldens, [link for _, _, link, _ in write], hub_ids)
-    after = delivered(old, sent)
-    created = shadows.created_shadow(lens, sent)
-    fresh = np.array([link is None for _, _, link, _ in write], dtype=np.bool_)[:, None]
-    shadow = Shadow(
-        np.where(fresh, created.crm, after.crm),
-        np.where(fresh, created.hub, after.hub),
-        np.where(fresh, created.crm_known, after.crm_known),
-        np.where(fresh, created.hub_known, after.hub_known),
-    )
-    payloads = shadows.unseal(ctx, goldens, [u.hub_id for u in mine], [u.payload for u in mine], shadows.PAYLOAD)
-    with_base = [r for r, w in enumerate(write) if (link := w[2]) is not None and link.base]
-    opened = shadows.unseal(
-        ctx, goldens, [hub_ids[r] for r in with_base], [_base(write[r][2]) for r in with_base], shadows.BASE
-    )
-    bases: dict[int, dict[str, Any]] = dict(zip(with_base, opened, strict=True))
-    sealed = shadows.seal(
-        ctx, goldens, hub_ids, [{**bases.get(r, {}), **payload} for r, payload in enumerate(payloads)], shadows.BASE
-    )
-    links.upsert_shadows(
+    holding.withhold(
         conn,
-        shadows.encode(
-            lens,
-            [link_id for _, _, _, link_id in write],
-            shadow,
-            [(link.gate or 0) if link else 0 for _, _, link, _ in write],
-            [o.version for _, o, _, _ in write],
-            [o.stamp or (link.stamp if link else None) for _, o, link, _ in write],
-            sealed,
+        lens.name,
+        ctx.run_id,
+        (
+            holding.Withheld(
+                command.hub_id,
+                name,
+                lens.form.form_id,
+                carried[command.command_id].hashes[name],
+                (outcome.error_class or ErrorClass.UNKNOWN).value,
+                outcome.code,
+            )
+            for command, outcome in withheld
+            for name in sorted(_fields_at_fault(lens, outcome))
         ),
     )
-
-
-def _base(link: links.LinkRow | None) -> bytes:
-    return link.base or b"" if link else b""
 
 
 def _behind_our_back(ctx: Context, conn: Connection, lens: Lens, changed: Sequence[Pair]) -> None:
@@ -251,5 +217,4 @@ def look_up_duplicates(ctx: Context, lens: Lens, lease: Lease, pairs: Sequence[P
         return len(same)
 
     same = ctx.locked(lens.entity.name, relink)
-    totals["dead"] -= same
     totals["relinked"] += same

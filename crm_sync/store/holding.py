@@ -1,6 +1,6 @@
-"""What waits: quarantine (refused content), review (a person decides), parked references.
+"""What waits: quarantine (refused content), review (a person decides), parked references, withheld values.
 
-Belongs here: tables quarantine, review, parked_in, parked_out. Not here: dead letters (outbox), letting go
+Belongs here: tables quarantine, review, parked_in, parked_out, withheld. Not here: dead letters (outbox), letting go
 (flows/release).
 """
 
@@ -87,6 +87,18 @@ class ParkedOut:
     hub_id: UUID
     field: str
     target_hub_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A value that a CRM refused, named by its hash in a form; `error_*` tell why."""
+
+    hub_id: UUID
+    field: str
+    form_id: int
+    crm_hash: int
+    error_class: str = ""
+    error_code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,8 +261,36 @@ def wake_out(conn: Connection, entity: str) -> list[UUID]:
     return [row[0] for row in conn.execute(Q["wake_out"], {"entity": entity}).fetchall()]
 
 
+def withhold(conn: Connection, connection: str, run_id: UUID, rows: Iterable[Withheld]) -> None:
+    """Withhold values that a CRM refused."""
+    columns = ("hub_id", "connection", "field", "form_id", "crm_hash", "error_class", "error_code", "run_id")
+    staged = stage(
+        conn,
+        "withheld",
+        columns,
+        ((r.hub_id, connection, r.field, r.form_id, r.crm_hash, r.error_class, r.error_code, run_id) for r in rows),
+    )
+    if staged:
+        conn.execute(Q["withhold"])
+
+
+def withheld_values(conn: Connection, connection: str, hub_ids: Sequence[UUID]) -> list[Withheld]:
+    """Return the withheld values of golden records in one CRM."""
+    rows = conn.execute(Q["withheld_values"], {"connection": connection, "hub_ids": list(hub_ids)}).fetchall()
+    return [Withheld(*row) for row in rows]
+
+
+def let_go(conn: Connection, connection: str, cells: Sequence[tuple[UUID, str]]) -> None:
+    """Forget withheld values of cells (hub id, field) that agree or hold another value by now."""
+    if cells:
+        conn.execute(
+            Q["let_go"],
+            {"connection": connection, "hub_ids": [c[0] for c in cells], "fields": [c[1] for c in cells]},
+        )
+
+
 def count_held(conn: Connection) -> dict[tuple[str, str, str], int]:
-    """Return (connection, entity, kind) -> rows; kinds: quarantined, in_review, parked, parked_out."""
+    """Return (connection, entity, kind) -> rows; kinds: quarantined, in_review, parked, parked_out, withheld."""
     return {(r[0], r[1], r[2]): int(r[3]) for r in conn.execute(Q["count_held"]).fetchall()}
 
 

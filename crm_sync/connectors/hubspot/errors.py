@@ -36,6 +36,7 @@ class Fault:
     code: str
     message: str
     existing_id: str | None = None
+    fields: tuple[str, ...] = ()
 
 
 class Rejected(Refused):
@@ -105,9 +106,11 @@ def read_fault(document: Document | None, status: int | None = None) -> Fault:
     existing = _EXISTING_ID.search(message)
     listed = f"codes {', '.join(codes)}" if len(codes) > 1 else ""
     where = f"properties {', '.join(names)}" if names else ""
-    return Fault(
-        error_class, code, "; ".join(part for part in (listed, where) if part), existing.group(1) if existing else None
-    )
+    text = "; ".join(part for part in (listed, where) if part)
+    if existing is None:
+        return Fault(error_class, code, text, fields=tuple(names))
+    # The only value by which HubSpot itself finds that a contact exists already is its e-mail address.
+    return Fault(error_class, code, text or "properties email", existing.group(1), tuple(names) or ("email",))
 
 
 def _problems(document: Document, message: str) -> list[tuple[str, str]]:

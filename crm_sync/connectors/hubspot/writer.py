@@ -249,6 +249,7 @@ def _refused(command: Command, fault: Fault) -> Outcome:
         error_class=error_class,
         code=fault.code,
         message=fault.message,
+        fields=fault.fields,
     )
 
 

@@ -183,6 +183,7 @@ def _failed(command: Command, error: RowError, status: Status, record_id: str | 
         error_class=error.error_class,
         code=error.code,
         message=error.message,
+        fields=error.fields,
     )
 
 

@@ -239,6 +239,20 @@ create index outbox_due on outbox (connection, entity, next_attempt_at) where st
 create index outbox_unsettled on outbox (connection, entity) where state = 'sent';
 comment on table outbox is 'Commands: waiting -> sent (the write intent, committed before the call) -> deleted when settled; dead are the dead letters. again: the hub changed while it was sent.';
 
+create table withheld (
+    hub_id      uuid not null references hub_record,
+    connection  text not null,
+    field       text not null,
+    form_id     integer not null references form,
+    crm_hash    bigint not null,
+    error_class text not null,
+    error_code  text not null,
+    withheld_at timestamptz not null default now(),
+    run_id      uuid not null,
+    constraint one_withheld_value_per_cell primary key (hub_id, connection, field)
+);
+comment on table withheld is 'Values that a CRM refused while it takes the rest of the record. crm_hash names the value: another one is tried again.';
+
 create table audit (
     audit_id    bigint generated always as identity,
     at          timestamptz not null default now(),

@@ -80,6 +80,23 @@ join hub_record h on h.hub_id = p.hub_id
 join identity_link t on t.hub_id = p.target_hub_id and t.connection = p.connection and t.is_primary and t.state = 'live'
 where h.entity = %(entity)s;
 
+-- name: withhold
+-- Values that a CRM refused; the rest of their records is sent without them.
+insert into withheld (hub_id, connection, field, form_id, crm_hash, error_class, error_code, run_id)
+select hub_id, connection, field, form_id, crm_hash, error_class, error_code, run_id from stage_withheld
+on conflict on constraint one_withheld_value_per_cell do update
+set form_id = excluded.form_id, crm_hash = excluded.crm_hash, error_class = excluded.error_class,
+    error_code = excluded.error_code, withheld_at = now(), run_id = excluded.run_id;
+
+-- name: withheld_values
+-- Values of golden records that a CRM refused.
+select hub_id, field, form_id, crm_hash from withheld where connection = %(connection)s and hub_id = any(%(hub_ids)s);
+
+-- name: let_go
+-- Cells whose value is not withheld any more.
+delete from withheld w using unnest(%(hub_ids)s::uuid[], %(fields)s::text[]) as t (hub_id, field)
+where w.connection = %(connection)s and w.hub_id = t.hub_id and w.field = t.field;
+
 -- name: count_held
 -- What is held, by connection, entity and kind.
 select connection, entity, 'quarantined', count(*) from quarantine group by 1, 2
@@ -88,7 +105,9 @@ select connection, entity, 'in_review', count(*) from review where state = 'open
 union all
 select l.connection, l.entity, 'parked', count(*) from parked_in p join identity_link l using (link_id) group by 1, 2
 union all
-select p.connection, h.entity, 'parked_out', count(*) from parked_out p join hub_record h using (hub_id) group by 1, 2;
+select p.connection, h.entity, 'parked_out', count(*) from parked_out p join hub_record h using (hub_id) group by 1, 2
+union all
+select w.connection, h.entity, 'withheld', count(*) from withheld w join hub_record h using (hub_id) group by 1, 2;
 
 -- name: quarantine_reasons
 -- Why records are in quarantine, by connection, entity, field and code.
