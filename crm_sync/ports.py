@@ -67,7 +67,8 @@ class Budget(Protocol):
     """API budget shared by all processes."""
 
     def acquire(self, connection: str, lane: Lane, calls: int = 1) -> None:
-        """Wait until `calls` may be made. Raises LimitReached where the connection is paused for longer than a minute."""
+        """Wait until `calls` may be made. Raises LimitReached where the connection is paused for longer than a
+        minute."""
         ...
 
     def pause(self, connection: str, seconds: float, reason: str) -> None:

@@ -12,7 +12,8 @@ Not here: rules (specs/model.py), decisions (steps/), anything with I/O.
     "b:1" / "b:0"    boolean
     "d:YYYY-MM-DD"   date (never an instant)
     "i:<iso>Z"       datetime, UTC, microseconds only where not zero
-    "r:<id>"         reference: in a CRM's form the target's record id, in the hub's form the target's hub id (uuid text)
+    "r:<id>"         reference: in a CRM's form the target's record id, in the hub's form the target's hub id (uuid
+    text)
 
 So the text "None", the text "nan", null and absent can never be taken for each other.
 """
@@ -55,9 +56,11 @@ MISSING: Final = _Missing()
 class SourceBatch:
     """Records of one CRM object as a connector decoded them: columns of equal length and order.
 
-    `values` maps source field name -> 1-d object array of JSON scalars as the CRM gave them (str, int, float, bool, None),
+    `values` maps source field name -> 1-d object array of JSON scalars as the CRM gave them (str, int, float, bool,
+    None),
     or MISSING. An association mapped as a reference appears as a column of target record ids under its mapping's source
-    name (e.g. "associations.companies"). `stamps` are datetime64[us] in UTC. `versions` are opaque: equal means unchanged;
+    name (e.g. "associations.companies"). `stamps` are datetime64[us] in UTC. `versions` are opaque: equal means
+    unchanged;
     order is told by `stamps` alone. A deleted record carries MISSING in all values. `hub_ids` is what our external key
     field holds (None where empty or absent). `raw` holds one JSON document a record, as received, for landing.
     """
@@ -82,7 +85,8 @@ class SourceBatch:
 class Page:
     """One page of a read.
 
-    `cursor` is an opaque text from which the same read resumes after this page (None: cannot resume here). On the last page
+    `cursor` is an opaque text from which the same read resumes after this page (None: cannot resume here). On the last
+    page
     `watermark` is the opaque text from which the next incremental read starts; it is None on all other pages.
     `calls` counts the API calls spent on this page.
     """
@@ -102,8 +106,10 @@ class Action(StrEnum):
 class Command:
     """One intended write to one CRM record.
 
-    `values` are source field name -> JSON scalar ready to send (None clears). `references` are source name of the reference
-    -> target record id in this CRM (None clears). `version` and `stamp` are those last seen, for preconditions; None where
+    `values` are source field name -> JSON scalar ready to send (None clears). `references` are source name of the
+    reference
+    -> target record id in this CRM (None clears). `version` and `stamp` are those last seen, for preconditions; None
+    where
     not known (then the flow has read the record immediately before).
     """
 
@@ -203,7 +209,8 @@ class ProvisionStep:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """Counts of one run, connection and entity (P5). `read = deduplicated + out_of_scope + unchanged + applied + lost + held`."""
+    """Counts of one run, connection and entity (P5). `read = deduplicated + out_of_scope + unchanged + applied + lost
+    + held`."""
 
     read: int = 0
     deduplicated: int = 0

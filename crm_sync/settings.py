@@ -17,10 +17,12 @@ from crm_sync.errors import BadSettings
 class Settings:
     """The settings of one process.
 
-    state_dir       where everything embedded keeps its files (database, emulators, logs). CRM_SYNC_STATE_DIR, default .state
+    state_dir       where everything embedded keeps its files (database, emulators, logs). CRM_SYNC_STATE_DIR, default
+    .state
     config_dir      where the rule files are. CRM_SYNC_CONFIG_DIR, default config
     database_url    an ordinary Postgres server; None means the embedded one in state_dir. CRM_SYNC_DATABASE_URL
-    master_key      base64 of 32 bytes that wraps all other keys. CRM_SYNC_MASTER_KEY, or the file CRM_SYNC_MASTER_KEY_FILE
+    master_key      base64 of 32 bytes that wraps all other keys. CRM_SYNC_MASTER_KEY, or the file
+    CRM_SYNC_MASTER_KEY_FILE
     ca_bundle       PEM file to trust instead of the system's. CRM_SYNC_CA_BUNDLE, default none
     batch_rows      rows absorbed in one transaction. CRM_SYNC_BATCH_ROWS, default 5000
     """

@@ -56,8 +56,10 @@ class Direction(StrEnum):
 class FieldSpec:
     """One field of an entity.
 
-    `priority` lists connections (and "hub") from strongest to weakest, for `field_merge`, ties of `last_write_wins` and first
-    links; connections not listed rank behind, in the order of connections.yaml. `restrictive` is the canonical text that wins
+    `priority` lists connections (and "hub") from strongest to weakest, for `field_merge`, ties of `last_write_wins`
+    and first
+    links; connections not listed rank behind, in the order of connections.yaml. `restrictive` is the canonical text
+    that wins
     under MOST_RESTRICTIVE ("b:1"). `pii` fields are only ever stored encrypted; others may stand in clear columns.
     """
 
@@ -85,7 +87,8 @@ class KeyPart:
 
 @dataclass(frozen=True, slots=True)
 class MatchRule:
-    """All `parts` must be filled and equal after normalisation; a `veto` field filled on both sides and different forbids it.
+    """All `parts` must be filled and equal after normalisation; a `veto` field filled on both sides and different
+    forbids it.
 
     A rule with `outcome: review` never links by itself: it opens a review.
     """
@@ -98,7 +101,8 @@ class MatchRule:
 
 @dataclass(frozen=True, slots=True)
 class EntitySpec:
-    """An entity: its fields in file order (vectors and bitmaps follow this order) and its match rules, strongest first."""
+    """An entity: its fields in file order (vectors and bitmaps follow this order) and its match rules, strongest
+    first."""
 
     name: str
     version: int
@@ -138,7 +142,8 @@ class FieldMapping:
     """One field <-> one source field.
 
     `source` is the CRM's field name, or for an association "associations.<to_object>". `transform` names a transform of
-    steps/mapping; `options` are its arguments (`max_length`, `values` = canonical -> CRM value, `invert`, `region`, ...).
+    steps/mapping; `options` are its arguments (`max_length`, `values` = canonical -> CRM value, `invert`, `region`,
+    ...).
     `bind` is the name by which the CRM takes the reference on write where it differs (Dataverse
     "parentcustomerid_account"), `target_object` the CRM object that the reference points to.
     `provision`: the field is ours; `crm-sync provision` creates it where it is missing.
@@ -159,7 +164,8 @@ class FieldMapping:
 
 @dataclass(frozen=True, slots=True)
 class ScopeRule:
-    """A record is in scope when every rule holds: `source` <operator> `values`. Operators: is, is_not, filled, empty."""
+    """A record is in scope when every rule holds: `source` <operator> `values`. Operators: is, is_not, filled,
+    empty."""
 
     source: str
     operator: str
@@ -171,7 +177,8 @@ class MappingSpec:
     """How one entity lives in one CRM object.
 
     `object` is the API name used in paths (Contact, contacts), `singular` the logical name where it differs (Dataverse
-    "contact"). `id_field`, `stamp_field`, `external_key`: source field names of the record id, the modification stamp, and
+    "contact"). `id_field`, `stamp_field`, `external_key`: source field names of the record id, the modification stamp,
+    and
     our own unique key field that holds the hub id. `create`: may we create records there.
     """
 

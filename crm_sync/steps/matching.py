@@ -1,9 +1,12 @@
 """Decide which golden record a source record is.
 
-Belongs here: match keys, and the choice among candidates. Not here: finding candidates by digest (store/matchkeys), normalisers.
+Belongs here: match keys, and the choice among candidates. Not here: finding candidates by digest (store/matchkeys),
+normalisers.
 
-A record has the keys of every rule whose parts are all filled. Two records are one when they share a key and no veto field of that
-rule is filled on both sides and different. Rules marked `review`, and candidates that veto each other, are left to a person.
+A record has the keys of every rule whose parts are all filled. Two records are one when they share a key and no veto
+field of that
+rule is filled on both sides and different. Rules marked `review`, and candidates that veto each other, are left to a
+person.
 """
 
 from __future__ import annotations
@@ -34,7 +37,8 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a record belongs: a golden record by `rule`; or undecided among `candidates`, which a person must settle."""
+    """Where a record belongs: a golden record by `rule`; or undecided among `candidates`, which a person must
+    settle."""
 
     hub_id: UUID | None
     rule: str
@@ -42,7 +46,8 @@ class Placement:
 
 
 def identities(entity: EntitySpec, texts: Mapping[str, Texts], rows: int) -> list[Identity]:
-    """Return the identities of n records from their canonical texts in the hub's form; missing fields count as empty."""
+    """Return the identities of n records from their canonical texts in the hub's form; missing fields count as
+    empty."""
     normalised: dict[tuple[str, str], list[str | None]] = {}
 
     def column(field: str, normaliser: str) -> list[str | None]:
@@ -80,7 +85,8 @@ def contradicts(rule: str, one: Identity, other: Identity) -> bool:
 class Matcher:
     """Place records one after the other; each placed record is a candidate for those after it.
 
-    `known` are the identities of golden records found by digest (of the golden record and of each record linked to it), already
+    `known` are the identities of golden records found by digest (of the golden record and of each record linked to
+    it), already
     verified on decrypted values. Golden records that turn out to be one are united; `unions` lists (loser, winner).
     """
 

@@ -44,7 +44,8 @@ class Disposition(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class CellRules:
-    """The rules of m mapped fields as columns. `restrictive` holds the hash of the winning value where `has_restrictive`."""
+    """The rules of m mapped fields as columns. `restrictive` holds the hash of the winning value where
+    `has_restrictive`."""
 
     fields: tuple[str, ...]
     last_write_wins: Mask
@@ -144,9 +145,11 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class HubSide:
-    """The golden records of the same rows, (n, m). `rank` is that of the source of each value; evidence in microseconds.
+    """The golden records of the same rows, (n, m). `rank` is that of the source of each value; evidence in
+    microseconds.
 
-    `projected` is the hash of project(hub) where `projectable`; it must be right in the cells that `needs_projection` names.
+    `projected` is the hash of project(hub) where `projectable`; it must be right in the cells that `needs_projection`
+    names.
     """
 
     hashes: Hashes
@@ -162,7 +165,8 @@ class HubSide:
 class Merged:
     """The decisions and what follows from them, (n, m).
 
-    `hub` is the golden record's new vector, `took` the cells where it must take the incoming value, `conflict` the cells
+    `hub` is the golden record's new vector, `took` the cells where it must take the incoming value, `conflict` the
+    cells
     in which both sides differed (first links included).
     """
 
@@ -175,7 +179,8 @@ class Merged:
 
 
 def needs_projection(rules: CellRules, incoming: Incoming, shadow: Shadow, hub: Hashes, hub_null: Mask) -> Mask:
-    """Name the cells in which project(hub) matters: those where the CRM changed and the hub changed, may be fuller, or has no base."""
+    """Name the cells in which project(hub) matters: those where the CRM changed and the hub changed, may be fuller, or
+    has no base."""
     crm_changed = ~incoming.absent & ~(shadow.crm_known & (incoming.crm == shadow.crm))
     hub_changed = ~shadow.hub_known | (hub != shadow.hub)
     first = ~shadow.crm_known & ~hub_null
@@ -185,7 +190,8 @@ def needs_projection(rules: CellRules, incoming: Incoming, shadow: Shadow, hub: 
 
 
 def merge(rules: CellRules, incoming: Incoming, shadow: Shadow, hub: HubSide, sent: Sent) -> Merged:
-    """Decide every cell of n reads, each against its own golden record; rows of one golden record go in separate calls."""
+    """Decide every cell of n reads, each against its own golden record; rows of one golden record go in separate
+    calls."""
     first = ~shadow.crm_known
     hub_changed = ~shadow.hub_known | (hub.hashes != shadow.hub)
     agrees = hub.projectable & (incoming.crm == hub.projected)
@@ -271,7 +277,8 @@ def _outcome(
 def reform(recomputed: Hashes, has_base: Mask, hub_unchanged: Mask, hub: Hashes) -> Shadow:
     """Return the shadow in a new form; the difference is never an edit.
 
-    `recomputed`: hashes in the new form of the source values last decided on, where `has_base`; `hub_unchanged`: the hub equalled
+    `recomputed`: hashes in the new form of the source values last decided on, where `has_base`; `hub_unchanged`: the
+    hub equalled
     `shadow.hub` in the old form (False for fields that the old form lacked); `hub`: its current vector in the new form.
     """
     return Shadow(recomputed, hub.copy(), has_base.copy(), hub_unchanged & has_base)
