@@ -194,7 +194,9 @@ def merge(rules: CellRules, incoming: Incoming, shadow: Shadow, hub: HubSide, se
     calls."""
     first = ~shadow.crm_known
     hub_changed = ~shadow.hub_known | (hub.hashes != shadow.hub)
-    agrees = hub.projectable & (incoming.crm == hub.projected)
+    # Two record ids may stand for one thing (duplicates inside a CRM): what lifts to the hub's value agrees with it.
+    same_thing = ~incoming.pending & (incoming.lifted == hub.hashes)
+    agrees = same_thing | (hub.projectable & (incoming.crm == hub.projected))
     lossy = np.broadcast_to(rules.lossy, first.shape)
     outward_only = np.broadcast_to(~rules.inbound, first.shape)
 

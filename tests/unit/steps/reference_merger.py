@@ -63,7 +63,9 @@ def decide(rule: Rule, cell: Cell, incoming: Any, stamp: tuple[int, int], hub: H
     """Name the decision on one incoming cell, and whether it settles a conflict or first-link conflict."""
     known = cell.crm is not UNKNOWN
     moved = cell.hub is UNKNOWN or not same(hub.value, cell.hub)
-    agrees = incoming is not ABSENT and same(incoming, rule.project(hub.value))
+    agrees = incoming is not ABSENT and (
+        same(incoming, rule.project(hub.value)) or same(rule.lift(incoming), hub.value)
+    )
     if incoming is ABSENT:  # 1
         return "KEEP", False
     if known and same(incoming, cell.crm):  # 2
