@@ -56,7 +56,12 @@ class World:
 def well_known(stage: Stage, entity: str) -> list[tuple[UUID, dict[str, str]]]:
     """Return (golden record, connection -> record id) of those with one record in every CRM and nothing open."""
     now = world(stage, entity)
-    open_ = {h for (h,) in stage.rows("select hub_id from outbox union select hub_id from parked_out")}
+    open_ = {
+        h
+        for (h,) in stage.rows(
+            "select hub_id from outbox union select hub_id from parked_out union select hub_id from withheld"
+        )
+    }
     open_ |= {h for (h,) in stage.rows("select hub_id from review where state = 'open' and hub_id is not null")}
     every = sorted({x.connection for x in now.links})
     where: dict[UUID, list[str]] = {}
@@ -225,6 +230,7 @@ def _excuses(stage: Stage, entity: str) -> Excuses:
         "in review": set(stage.rows("select link_id, field from review where state = 'open' and link_id is not null")),
         "parked inbound": set(stage.rows("select link_id, field from parked_in")),
         "parked outward": set(stage.rows("select hub_id, connection, field from parked_out")),
+        "withheld": set(stage.rows("select hub_id, connection, field from withheld")),
         "dead letter": set(stage.rows("select hub_id, connection from outbox where state = 'dead'")),
         "quarantined": set(stage.rows("select connection, record_id from quarantine where entity = %s", [entity])),
     }
@@ -235,6 +241,7 @@ def _reason(excuses: Excuses, link: Link, field: str) -> str | None:
         "in review": (link.link_id, field),
         "parked inbound": (link.link_id, field),
         "parked outward": (link.hub_id, link.connection, field),
+        "withheld": (link.hub_id, link.connection, field),
         "dead letter": (link.hub_id, link.connection),
         "quarantined": (link.connection, link.record_id),
     }

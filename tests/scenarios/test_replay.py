@@ -22,7 +22,7 @@ from tests.scenarios.stage import Stage
 
 KEPT = (
     "hub_record", "identity_link", "shadow", "audit", "match_key", "quarantine", "review", "parked_in",
-    "parked_out", "outbox", "hub_change", "inbox", "form", "subject_key", "data_key",
+    "parked_out", "withheld", "outbox", "hub_change", "inbox", "form", "subject_key", "data_key",
 )  # fmt: skip
 """Tables in which repetition must not touch a row; what counts runs (run, tally, api_call, watermark) is not here."""
 
