@@ -143,10 +143,12 @@ def decode_sent(
 
 
 def created_shadow(lens: Lens, sent: Sent) -> Shadow:
-    """Return the shadows of records that we created: what was not carried is null there, and does not reflect the
-    hub."""
+    """Return the shadows of records that we created: what was not carried is null there, which reflects the hub where
+    that is null too."""
     known = np.broadcast_to(lens.writable(), sent.mask.shape)
-    return Shadow(np.where(sent.mask, sent.crm, lens.null), sent.hub, known | sent.mask, sent.mask.copy())
+    # Else the first value that a person fills in there would look like a conflict with a hub that nobody touched.
+    same = known & (sent.hub == lens.null)
+    return Shadow(np.where(sent.mask, sent.crm, lens.null), sent.hub, known | sent.mask, sent.mask | same)
 
 
 def encode(
