@@ -19,7 +19,8 @@ _VARIABLE = "the name of an environment variable (capital letters, digits, _), n
 
 @dataclass(slots=True)
 class ConnectionsFile:
-    """The connections in file order, and the lines "name", "name.entities.<entity>" and "name.mappings"."""
+    """The connections in file order, and the lines "name", "name.entities.<entity>", "name.mappings", "name.address"
+    and "name.<secret>"."""
 
     file: str
     specs: dict[str, ConnectionSpec] = field(default_factory=dict)
@@ -46,6 +47,7 @@ def _connection(
 ) -> ConnectionSpec:
     lines[name] = section.at
     lines[f"{name}.mappings"] = section.line("mappings")
+    lines[f"{name}.address"] = section.line("address_env")
     if name == HUB:
         section.add(section.at, f"a connection cannot be named {HUB!r}; priority lists use it for the hub", "rename it")
     crm = section.choice("crm", kinds, required=True)
@@ -70,7 +72,7 @@ def _connection(
         crm=crm,
         auth=auth,
         address_env=address,
-        secrets_env=_secrets(section, auth),
+        secrets_env=_secrets(section, auth, lines, name),
         mappings=section.text("mappings", required=True, pattern=NAME, expected="the name of a directory in mappings/"),
         entities=tuple(word for word, _ in entities),
         enabled=section.flag("enabled", default=True),
@@ -104,7 +106,7 @@ def _address(section: Section, variable: str, environment: Mapping[str, str]) ->
         )
 
 
-def _secrets(section: Section, auth: str) -> dict[str, str]:
+def _secrets(section: Section, auth: str, lines: dict[str, int], name: str) -> dict[str, str]:
     inner = section.section("secrets_env", f"'secrets_env' of {section.what}", required=True)
     if inner is None:
         return {}
@@ -114,6 +116,7 @@ def _secrets(section: Section, auth: str) -> dict[str, str]:
         variable = inner.text(key, required=key in needed, pattern=VARIABLE, expected=_VARIABLE, hidden=True)
         if variable:
             out[key] = variable
+            lines[f"{name}.{key}"] = inner.line(key)
     inner.done()
     return out
 

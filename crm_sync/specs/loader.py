@@ -15,7 +15,7 @@ from crm_sync.specs.agreement import bound, judge_connections, judge_entities, j
 from crm_sync.specs.connections import ConnectionsFile, read_connections
 from crm_sync.specs.entities import EntityFile, read_entity
 from crm_sync.specs.mappings import MappingFile, read_mapping
-from crm_sync.specs.model import SpecSet
+from crm_sync.specs.model import Place, SpecSet
 from crm_sync.specs.reading import NAME, Mistakes, Node
 from crm_sync.specs.vocabulary import KINDS
 
@@ -53,7 +53,19 @@ def load(config_dir: Path, environment: Mapping[str, str] | None = None, kinds: 
             for name, spec in connections.specs.items()
             for entity in spec.entities
         },
+        places=_places(connections, mappings),
     )
+
+
+def _places(
+    connections: ConnectionsFile, mappings: Mapping[tuple[str, str], MappingFile]
+) -> dict[tuple[str, str], Place]:
+    places = {(name, ""): Place(connections.file, connections.lines) for name in connections.specs}
+    for name, spec in connections.specs.items():
+        for entity in spec.entities:
+            file = mappings[(spec.mappings, entity)]
+            places[(name, entity)] = Place(file.file, file.lines)
+    return places
 
 
 def _objects(mappings: Mapping[tuple[str, str], MappingFile], directory: str) -> dict[str, str]:

@@ -30,7 +30,7 @@ _SOURCE = "a field name of the CRM (letters, digits, _)"
 
 @dataclass(slots=True)
 class MappingFile:
-    """A mapping spec and the lines "field" and "field.target_object"."""
+    """A mapping spec and its lines: "field", "field.<key>", "field.values.<word>", ".<key>" and ".scope.<source>"."""
 
     file: str
     spec: MappingSpec
@@ -50,12 +50,13 @@ def read_mapping(
         top.add(top.line("entity"), f"the file is named {name!r} but says entity {stated!r}", "make the two equal")
     version = int(top.number("version", default=1, low=1) or 1)
     name_of_object = _source(top, "object")
-    lines: dict[str, int] = {"": node.line}
+    lines: dict[str, int] = {"": node.line, **{f".{key}": line for key, (_, line) in top.entries.items()}}
     fields: list[FieldMapping] = []
     sources = top.section("fields", f"'fields' of {top.what}", required=True)
     for key, (inner, line) in (sources.entries if sources else {}).items():
         section = Section(file, inner, f"field {key!r}", mistakes, line)
         lines[key] = line
+        lines.update(_inner_lines(key, section))
         if key not in entity.field_names:
             section.add(line, f"entity {name!r} has no field {key!r}", suggest(key, entity.field_names))
             continue
@@ -74,7 +75,7 @@ def read_mapping(
         stamp_field=_source(top, "stamp_field"),
         external_key=_source(top, "external_key"),
         fields=tuple(fields),
-        scope=_scope(top),
+        scope=_scope(top, lines),
         create=top.flag("create", default=True),
     )
     top.done()
@@ -171,7 +172,15 @@ def _reference(
     return association, bind, target_object
 
 
-def _scope(top: Section) -> tuple[ScopeRule, ...]:
+def _inner_lines(key: str, section: Section) -> dict[str, int]:
+    found = {f"{key}.{inner}": line for inner, (_, line) in section.entries.items()}
+    values = section.entries.get("values")
+    if values is not None and isinstance(values[0].value, dict):
+        found |= {f"{key}.values.{word}": line for word, (_, line) in values[0].value.items()}
+    return found
+
+
+def _scope(top: Section, lines: dict[str, int]) -> tuple[ScopeRule, ...]:
     rules = []
     for node in top.nodes("scope"):
         section = Section(top.file, node, f"a scope rule of {top.what}", top.mistakes)
@@ -190,6 +199,7 @@ def _scope(top: Section) -> tuple[ScopeRule, ...]:
                 section.line("values"), f"the operator {operator!r} of {section.what} takes no values", "remove them"
             )
         section.done()
+        lines[f".scope.{source}"] = section.line("source")
         if source and operator:
             rules.append(ScopeRule(source, operator, tuple(values)))
     return tuple(rules)

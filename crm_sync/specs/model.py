@@ -243,6 +243,18 @@ class ConnectionSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where rules stand: a rule file, relative to config/, and the line of each of its keys ("" is the whole)."""
+
+    file: str
+    lines: Mapping[str, int] = dataclass_field(default_factory=dict)
+
+    def line(self, *keys: str) -> int:
+        """Return the line of the first of `keys` that the file has, else of the whole, else 0."""
+        return next((self.lines[key] for key in (*keys, "") if key in self.lines), 0)
+
+
+@dataclass(frozen=True, slots=True)
 class SpecSet:
     """All rules together. `entities` is ordered so that the target of a reference comes before who refers to it."""
 
@@ -250,6 +262,13 @@ class SpecSet:
     connections: Mapping[str, ConnectionSpec]
     mappings: Mapping[tuple[str, str], MappingSpec]
     """Keyed by (connection name, entity name)."""
+    places: Mapping[tuple[str, str], Place] = dataclass_field(default_factory=dict, compare=False)
+    """(connection, entity) -> its mapping file: "field", "field.<key>", "field.values.<word>", ".<key>",
+    ".scope.<source>"; (connection, "") -> connections.yaml: "<connection>", "<connection>.address", ..."""
+
+    def place(self, connection: str, entity: str = "") -> Place:
+        """Return where a mapping, or without an entity a connection, was read from."""
+        return self.places.get((connection, entity), Place("connections.yaml"))
 
     def mapping(self, connection: str, entity: str) -> MappingSpec:
         """Return how `entity` lives in `connection`; KeyError where it is not mapped there."""
