@@ -49,7 +49,7 @@ def ingest(
     modified in it and
     leaves the watermark alone. Busy where another run reads this connection; connector errors as they come.
     """
-    lens = _lens(ctx, connection, entity)
+    lens = lens_of(ctx, connection, entity)
     with ctx.leased(f"read/{connection}") as lease:
         position = ctx.database.run(lambda conn: watermarks.load_position(conn, connection, entity))
         mode = WINDOW if window else FULL if full or position.watermark is None else INCREMENTAL
@@ -66,7 +66,7 @@ def ingest(
 def hydrate(ctx: Context, connection: str, entity: str) -> IngestReport:
     """Read the records that notices point to, by id, and land those that changed. A notice leaves the inbox when its
     record has landed."""
-    lens = _lens(ctx, connection, entity)
+    lens = lens_of(ctx, connection, entity)
     report = IngestReport("notices")
     with ctx.leased(f"read/{connection}") as lease:
         while ctx.database.run(lambda conn: _hydrate_batch(ctx, conn, lens, lease, report)):
@@ -84,7 +84,8 @@ def _hydrate_batch(ctx: Context, conn: Connection, lens: Lens, lease: Lease, rep
     return True
 
 
-def _lens(ctx: Context, connection: str, entity: str) -> Lens:
+def lens_of(ctx: Context, connection: str, entity: str) -> Lens:
+    """Return the rules of a stream; Misconfigured where the connection does not sync the entity."""
     ctx.connection_spec(connection)
     ctx.entity(entity)
     if (connection, entity) not in ctx.specs.mappings:
