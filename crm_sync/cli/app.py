@@ -1,32 +1,27 @@
 """The commands that work on connected CRMs.
 
-Belongs here: arguments, and the call of one flow each. Not here: local pretend CRMs and the UI (locally.py), the demo
-(demo.py), forms of output (showing.py).
+Belongs here: the call of one flow each. Not here: the check of the rules (checking.py), what runs on this machine
+(up.py, locally.py), the demo (demo.py), arguments that commands share (arguments.py), forms of output (showing.py).
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 from uuid import UUID
 
 import typer
 
+from crm_sync.cli.arguments import Connections, Entities, Json, known, opened
+from crm_sync.cli.checking import check
 from crm_sync.cli.demo import demo
 from crm_sync.cli.locally import emulate, ui
 from crm_sync.cli.showing import as_json, progress, show
-from crm_sync.errors import BadCredentials, BadSettings, BadSpec
-from crm_sync.settings import Settings
-from crm_sync.specs.checking import summary
-from crm_sync.specs.loader import load
+from crm_sync.cli.up import up
+from crm_sync.errors import BadCredentials, BadSettings
 from crm_sync.store.crypto import new_master_key
-
-if TYPE_CHECKING:
-    from crm_sync.flows.context import Context
 
 app = typer.Typer(
     name="crm-sync",
@@ -39,14 +34,9 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="The master key that wraps all other keys.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(keys, name="keys")
-app.command()(demo)
-app.command()(ui)
-app.command()(emulate)
+for _command in (check, demo, up, ui, emulate):
+    app.command()(_command)
 
-ONLY = "Only this one; may be repeated."
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Connections = Annotated[list[str] | None, typer.Option("--connection", "-c", metavar="NAME", help=ONLY)]
-Entities = Annotated[list[str] | None, typer.Option("--entity", "-e", metavar="NAME", help=ONLY)]
 
 
 @app.command()
@@ -65,9 +55,9 @@ def sync(
     """
     from crm_sync.flows.sync import sync as run
 
-    with _opened("sync") as context, progress(json=json) as say:
-        _known(connection, context.specs.connections, "connection", "config/connections.yaml")
-        _known(entity, context.specs.entities, "entity", "config/entities")
+    with opened("sync") as context, progress(json=json) as say:
+        known(connection, context.specs.connections, "connection", "config/connections.yaml")
+        known(entity, context.specs.entities, "entity", "config/entities")
         report = run(context, connection, entity, full, say)
     if json:
         typer.echo(as_json({"run_id": context.run_id, "rows": report.rows, "missed": report.missed}))
@@ -90,7 +80,7 @@ def status(json: Json = False) -> None:
     """
     from crm_sync.flows.status import status as ask
 
-    with _opened("status") as context:
+    with opened("status") as context:
         report = ask(context)
     if json:
         typer.echo(as_json(dataclasses.asdict(report)))
@@ -103,31 +93,6 @@ def status(json: Json = False) -> None:
         if rows:
             typer.echo(f"\n{title}:")
             show(rows, json=False, empty="")
-
-
-@app.command()
-def check(json: Json = False) -> None:
-    """Check the rule files.
-
-    Prints every mistake in them, or what they amount to. Needs no database and no CRM.
-
-    Example:  crm-sync check
-    """
-    settings = Settings.load()
-    try:
-        specs = load(settings.config_dir, settings.environment)
-    except BadSpec as error:
-        if json:
-            typer.echo(as_json({"mistakes": [dataclasses.asdict(mistake) for mistake in error.mistakes]}))
-            raise typer.Exit(error.exit_code) from None
-        raise
-    overviews = [dataclasses.asdict(overview) for overview in summary(specs)]
-    if json:
-        typer.echo(as_json({"mistakes": [], "streams": overviews}))
-    else:
-        shown = ("connection", "crm", "enabled", "entity", "object", "fields", "mapped", "lossy", "unmapped")
-        show([{k: row[k] for k in shown} for row in overviews], json=False, empty="No connection syncs any entity.")
-        typer.echo("The rule files hold no mistake.")
 
 
 @app.command()
@@ -147,8 +112,8 @@ def provision(
 
     if plan and apply:
         raise BadSettings("`crm-sync provision` was given --plan and --apply; give one of them.")
-    with _opened("provision") as context, progress(json=json) as say:
-        _known(connection, context.specs.connections, "connection", "config/connections.yaml")
+    with opened("provision") as context, progress(json=json) as say:
+        known(connection, context.specs.connections, "connection", "config/connections.yaml")
         say("asking the CRMs")
         steps = run(context, connection, apply)
     show([dataclasses.asdict(step) for step in steps], json=json, empty="Nothing is needed.")
@@ -169,7 +134,7 @@ def explain(
     """
     from crm_sync.flows.explain import explain as ask
 
-    with _opened("explain") as context:
+    with opened("explain") as context:
         found = ask(context, entity, record, field)
     if json:
         typer.echo(as_json(dataclasses.asdict(found)))
@@ -203,7 +168,7 @@ def edit(
         if not separator:
             raise BadSettings(f"Found the argument {text!r}; expected <field>=<value>, such as city=Leeds.")
         values[name] = value or None
-    with _opened("edit") as context:
+    with opened("edit") as context:
         change(context, entity, hub_id, values, actor)
         run_id = context.run_id
     show([{"run_id": run_id, "hub_id": hub_id, "changed": list(values)}], json=json, empty="")
@@ -238,24 +203,8 @@ def keys_rotate(
             f"{new_key_file} cannot be read ({type(error).__name__}). Expected a file with base64 of 32 bytes; "
             f"make one: crm-sync keys new > {new_key_file}"
         ) from None
-    with _opened("rotation") as context:
+    with opened("rotation") as context:
         rewrapped = context.keyring.rotate(new)
     show([{"rewrapped": rewrapped}], json=json, empty="")
     if not json:
         typer.echo(f"From now on use the key in {new_key_file}; the former one opens nothing any more.")
-
-
-def _opened(kind: str) -> AbstractContextManager[Context]:
-    # Imported here, so that `check` and `keys` do not wait for the flows' libraries.
-    from crm_sync.flows.context import open_context
-
-    return open_context(Settings.load(), kind=kind)
-
-
-def _known(given: Sequence[str] | None, known: Collection[str], what: str, where: str) -> None:
-    strangers = [name for name in given or () if name not in known]
-    if strangers:
-        raise BadSettings(f"There is no {what} {strangers[0]!r}; {where} has: {', '.join(known)}.")
-
-
-

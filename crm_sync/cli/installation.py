@@ -10,13 +10,16 @@ import os
 import shutil
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from crm_sync.emulators.launcher import EmulatorProcess, environment
 from crm_sync.emulators.serving import CannotServe
+from crm_sync.emulators.settings import CRMS
 from crm_sync.errors import BadSettings
 from crm_sync.settings import Settings
 from crm_sync.store.crypto import new_master_key
@@ -24,6 +27,8 @@ from crm_sync.store.migrating import dagster_url, migrate
 
 KEY_FILE: Final = "master.key"
 EMULATORS: Final = "emulators"
+DATABASE: Final = "postgres"
+UI_PORT: Final = 3000
 DEMO: Final = "demo-"
 
 
@@ -40,15 +45,20 @@ def fresh_demo_dir(state_dir: Path) -> Path:
     folder = state_dir / f"{DEMO}{datetime.now(UTC):%Y%m%d-%H%M%S}"
     try:
         folder.mkdir(parents=True)
-        descriptor = os.open(folder / KEY_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(new_master_key() + "\n")
+        _write_key(folder)
     except OSError as error:
         raise BadSettings(
             f"The state directory {state_dir} cannot be written ({type(error).__name__}). Make it writable, or choose "
             "another with CRM_SYNC_STATE_DIR."
         ) from None
     return folder
+
+
+def _write_key(folder: Path) -> None:
+    with suppress(FileExistsError):
+        descriptor = os.open(folder / KEY_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(new_master_key() + "\n")
 
 
 def newest_demo_dir(state_dir: Path) -> Path:
@@ -62,6 +72,46 @@ def newest_demo_dir(state_dir: Path) -> Path:
 def is_demo(state_dir: Path) -> bool:
     """Tell whether a state directory was made by a demo: it has a key and pretend CRMs of its own."""
     return (state_dir / KEY_FILE).exists() and (state_dir / EMULATORS / "emulators.json").exists()
+
+
+def require_emulated(state_dir: Path) -> None:
+    """Raise BadSettings where a state directory holds data, but no pretend CRMs: it belongs to real ones."""
+    if (state_dir / DATABASE).exists() and not (state_dir / EMULATORS).exists():
+        raise BadSettings(
+            f"{state_dir} holds a database that did not come from pretend CRMs. Use --no-emulators, or another "
+            "CRM_SYNC_STATE_DIR for the pretend ones; the two must not mix."
+        )
+
+
+def require_real(state_dir: Path) -> None:
+    """Raise BadSettings where a state directory holds pretend CRMs, whose people must not reach real ones."""
+    if (state_dir / EMULATORS).exists():
+        raise BadSettings(
+            f"{state_dir} holds pretend CRMs and their people. Use another CRM_SYNC_STATE_DIR for real CRMs, or leave "
+            "--no-emulators out; the two must not mix."
+        )
+
+
+def local_key(settings: Settings) -> None:
+    """Make a master key for a new state directory of pretend CRMs, where none is set."""
+    if settings.master_key is None and not (settings.state_dir / DATABASE).exists():
+        _write_key(settings.state_dir)
+
+
+def population(seed: int | None, accounts: int, contacts: int) -> list[str]:
+    """Return the emulators' options for a population; none without a seed."""
+    return [] if seed is None else ["--seed", str(seed), "--accounts", str(accounts), "--contacts", str(contacts)]
+
+
+def emulator_ports(given: Sequence[str] | None, option: str) -> list[str]:
+    """Return the emulators' options for ports given as CRM=PORT; BadSettings for what is none."""
+    options = []
+    for text in given or ():
+        crm, _, number = text.partition("=")
+        if crm not in CRMS or not number.isdigit() or not 0 < int(number) < 65536:
+            raise BadSettings(f"Found {option} {text}; expected <crm>=<port> such as {CRMS[0]}=8443.")
+        options += [f"--{crm}-port", number]
+    return options
 
 
 def start_emulators(state_dir: Path, options: Sequence[str] = (), only: Sequence[str] | None = None) -> EmulatorProcess:
@@ -78,8 +128,12 @@ def start_emulators(state_dir: Path, options: Sequence[str] = (), only: Sequence
 
 def settings_of(state_dir: Path, addresses: Mapping[str, Any]) -> Settings:
     """Return the settings that point a process at the pretend CRMs of a state directory, and at nothing else."""
-    inherited = {k: v for k, v in os.environ.items() if k not in ("CRM_SYNC_MASTER_KEY", "CRM_SYNC_DATABASE_URL")}
-    own = {"CRM_SYNC_STATE_DIR": str(state_dir), "CRM_SYNC_MASTER_KEY_FILE": str(state_dir / KEY_FILE)}
+    own = {"CRM_SYNC_STATE_DIR": str(state_dir)}
+    foreign = {"CRM_SYNC_DATABASE_URL"}
+    if (state_dir / KEY_FILE).exists():
+        foreign.add("CRM_SYNC_MASTER_KEY")
+        own["CRM_SYNC_MASTER_KEY_FILE"] = str(state_dir / KEY_FILE)
+    inherited = {k: v for k, v in os.environ.items() if k not in foreign}
     config = str(Settings.load().config_dir)
     return Settings.load({**inherited, **environment(addresses), **own, "CRM_SYNC_CONFIG_DIR": config})
 
@@ -102,14 +156,53 @@ def dagster_environment(settings: Settings, database_url: str) -> dict[str, str]
     }
 
 
-def require_free_port(port: int) -> None:
-    """Raise BadSettings where the port of 127.0.0.1 is taken."""
+def database_host(url: str) -> tuple[str, int]:
+    """Return host and port of a database's address."""
+    parts = urlsplit(url)
+    return parts.hostname or "127.0.0.1", parts.port or 5432
+
+
+def database_address(url: str) -> str:
+    """Return where a database is, without user and password."""
+    host, port = database_host(url)
+    return f"{host}:{port}{urlsplit(url).path}"
+
+
+def chosen_port(given: int | None) -> int:
+    """Return the port of the UI: the one given, else 3000, or a free one; BadSettings where the given one is taken."""
+    if given is None:
+        return UI_PORT if _usable(UI_PORT) is None else free_port()
+    reason = _usable(given)
+    if reason is not None:
+        raise BadSettings(
+            f"Port {given} of 127.0.0.1 cannot be used ({reason}); end what listens there, or choose another: --port N."
+        )
+    return given
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def listens(host: str, port: int) -> bool:
+    """Tell whether somebody listens there."""
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        return probe.connect_ex((host, port)) == 0
+
+
+def _usable(port: int) -> str | None:
+    """Return why a port of 127.0.0.1 cannot be used, None where it can."""
+    if not 0 < port < 65536:
+        return "expected 1 to 65535"
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError) as error:
-            raise BadSettings(
-                f"Port {port} of 127.0.0.1 cannot be used ({type(error).__name__}); end what listens there, or choose "
-                "another: --port N."
-            ) from None
+        except OSError as error:
+            return os.strerror(error.errno) if error.errno else type(error).__name__
+    return None
