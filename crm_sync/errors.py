@@ -12,6 +12,7 @@
     |   +-- CursorExpired      the position in the change stream is gone: read everything again
     +-- Busy                   another run holds the lock; it will do the work
     +-- LostLock               our lock was taken over while we worked; the transaction was rolled back
+    +-- StoreTrouble           the database refused or failed a statement; the transaction was rolled back
 
 Messages say what was found, what was expected, where, and the next step. They never carry a field's value.
 """
@@ -129,3 +130,14 @@ class Busy(CrmSyncError):
 
 class LostLock(CrmSyncError):
     """Our lock was taken over while we worked; the transaction was rolled back."""
+
+
+class StoreTrouble(CrmSyncError):
+    """The database refused or failed a statement; the transaction was rolled back.
+
+    Never carries what the server says of it, as that may hold values: only names and codes.
+    """
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code

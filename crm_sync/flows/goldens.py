@@ -7,6 +7,7 @@ the SQL (store/hub).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -174,8 +175,7 @@ class Goldens:
         docs = [_doc(g) for g in touched]
         sealed = self._ctx.keyring.seal_subject(self._keys, ids, [orjson.dumps(d) for d in docs], _DOC)
         vectors = pack_vectors(np.stack([g.vector for g in touched]))
-        open_fields = [f.name for f in self._entity.fields if not f.pii]
-        required = [f.name for f in self._entity.fields if f.required]
+        derive = Derivation.of(self._entity)
         rows = [
             hub.NewHubRow(
                 hub_id=golden.hub_id,
@@ -185,8 +185,10 @@ class Goldens:
                 vector=vector,
                 evidence=np.stack([golden.earliest, golden.latest]).astype("<i8").tobytes(),
                 sources=golden.sources,
-                facts={n: _fact(doc.get(n, NULL)) for n in open_fields},
-                missing_required=sum(doc.get(n, NULL) == NULL for n in required),
+                facts=derive.facts(doc),
+                missing_required=derive.missing(doc),
+                refs=derive.refs(doc),
+                derived_by=derive.name,
             )
             for golden, doc, blob, vector in zip(touched, docs, sealed, vectors, strict=True)
         ]
@@ -202,6 +204,38 @@ class Goldens:
         name = self._entity.name
         keys = {(k[0], digest(name, k, secret), h) for h, i in zip(hub_ids, found, strict=True) for k in i.keys}
         matchkeys.add(self._conn, name, sorted(keys))
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """What stands beside a document in the clear, and by which rules; `name` changes with the rules."""
+
+    open_fields: tuple[str, ...]
+    required: tuple[str, ...]
+    references: tuple[str, ...]
+    name: str
+
+    @classmethod
+    def of(cls, entity: EntitySpec) -> Derivation:
+        """Read the rules off an entity spec."""
+        rules = (
+            tuple(f.name for f in entity.fields if not f.pii),
+            tuple(f.name for f in entity.fields if f.required),
+            tuple(f.name for f in entity.references),
+        )
+        return cls(*rules, hashlib.sha256(orjson.dumps(rules)).hexdigest()[:16])
+
+    def facts(self, doc: dict[str, str]) -> dict[str, str | None]:
+        """Return the fields that are no personal data."""
+        return {n: _fact(doc.get(n, NULL)) for n in self.open_fields}
+
+    def missing(self, doc: dict[str, str]) -> int:
+        """Return how many required fields are empty."""
+        return sum(doc.get(n, NULL) == NULL for n in self.required)
+
+    def refs(self, doc: dict[str, str]) -> dict[str, str]:
+        """Return field -> hub id of the references that lead somewhere."""
+        return {n: target for n in self.references if (target := _fact(doc.get(n, NULL))) is not None}
 
 
 def identities_of(entity: EntitySpec, docs: Sequence[dict[str, str]]) -> list[Identity]:

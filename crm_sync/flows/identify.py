@@ -105,15 +105,16 @@ def _candidates(
     goldens.load(ids)
     known = {h: [i] for h, i in zip(ids, identities_of(lens.entity, goldens.docs(ids)), strict=True)}
     # A golden record is also whatever a linked record says of itself: its own value may have lost to another CRM's.
-    for hub_id, identity in _linked_identities(ctx, conn, goldens, lens, ids):
+    for hub_id, identity in linked_identities(ctx, conn, goldens, lens, ids):
         known[hub_id].append(identity)
     verified = {h for h, keys in claimed.items() if any(k in keys for i in known[h] for k in i.keys)}
     return {h: i for h, i in known.items() if h in verified}
 
 
-def _linked_identities(
+def linked_identities(
     ctx: Context, conn: Connection, goldens: Goldens, lens: Lens, hub_ids: Sequence[UUID]
 ) -> list[tuple[UUID, Identity]]:
+    """Return what the linked records of golden records say of themselves; the golden records must be loaded."""
     by_connection: dict[str, list[links.LinkRow]] = {}
     for link in links.links_by_hub(conn, hub_ids):
         if link.base is not None and link.state != "tombstone" and link.connection in ctx.specs.connections:

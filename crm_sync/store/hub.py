@@ -17,7 +17,10 @@ from crm_sync.store.staging import Connection, stage
 
 Q = queries("hub")
 
-COLUMNS = ("hub_id", "entity", "form_id", "doc", "vector", "evidence", "sources", "facts", "missing_required")
+COLUMNS = (
+    "hub_id", "entity", "form_id", "doc", "vector", "evidence", "sources",
+    "facts", "missing_required", "refs", "derived_by",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,8 @@ class HubRow:
 
 @dataclass(frozen=True, slots=True)
 class NewHubRow:
-    """A golden record to write."""
+    """A golden record to write. `facts`, `missing_required` and `refs` are derived from the document by the rules that
+    `derived_by` names."""
 
     hub_id: UUID
     entity: str
@@ -46,6 +50,8 @@ class NewHubRow:
     sources: list[str]
     facts: dict[str, Any]
     missing_required: int
+    refs: dict[str, str]
+    derived_by: str
 
 
 def load_hub_records(conn: Connection, hub_ids: Sequence[UUID]) -> dict[UUID, HubRow]:
@@ -60,7 +66,10 @@ def _staged(conn: Connection, rows: Iterable[NewHubRow]) -> int:
         "hub_record",
         COLUMNS,
         (
-            (r.hub_id, r.entity, r.form_id, r.doc, r.vector, r.evidence, r.sources, Jsonb(r.facts), r.missing_required)
+            (
+                *(r.hub_id, r.entity, r.form_id, r.doc, r.vector, r.evidence, r.sources),
+                *(Jsonb(r.facts), r.missing_required, Jsonb(r.refs), r.derived_by),
+            )
             for r in rows
         ),
     )

@@ -47,7 +47,7 @@ def _upgrade(database_url: str) -> None:
     from alembic.config import Config
     from alembic.util import CommandError
 
-    engine = sqlalchemy.create_engine(_sqlalchemy_url(database_url), poolclass=sqlalchemy.pool.NullPool)
+    engine = sqlalchemy.create_engine(sqlalchemy_url(database_url), poolclass=sqlalchemy.pool.NullPool)
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -90,6 +90,7 @@ def dagster_url(database_url: str) -> str:
     return urlunsplit((scheme, parts.netloc, parts.path, query, ""))
 
 
-def _sqlalchemy_url(database_url: str) -> str:
+def sqlalchemy_url(database_url: str) -> str:
+    """Return the URL by which SQLAlchemy reaches the database through psycopg 3."""
     scheme, separator, rest = database_url.partition("://")
     return f"postgresql+psycopg{separator}{rest}" if scheme in ("postgres", "postgresql") else database_url

@@ -5,14 +5,16 @@ from hub_record where hub_id = any(%(hub_ids)s);
 
 -- name: insert_staged
 -- New golden records.
-insert into hub_record (hub_id, entity, form_id, doc, vector, evidence, sources, facts, missing_required)
-select hub_id, entity, form_id, doc, vector, evidence, sources, facts, missing_required from stage_hub_record;
+insert into hub_record (hub_id, entity, form_id, doc, vector, evidence, sources, facts, missing_required, refs, derived_by)
+select hub_id, entity, form_id, doc, vector, evidence, sources, facts, missing_required, refs, derived_by
+from stage_hub_record;
 
 -- name: update_staged
 -- Golden records that changed.
 update hub_record h
 set form_id = s.form_id, doc = s.doc, vector = s.vector, evidence = s.evidence, sources = s.sources, facts = s.facts,
-    missing_required = s.missing_required, revision = h.revision + 1, updated_at = now()
+    missing_required = s.missing_required, refs = s.refs, derived_by = s.derived_by, revision = h.revision + 1,
+    updated_at = now()
 from stage_hub_record s
 where h.hub_id = s.hub_id;
 
