@@ -16,6 +16,7 @@ from assets.golden import hub_assets
 from assets.jobs import sync_jobs
 from assets.landing import landing_assets
 from assets.outbound import outbound_assets
+from assets.reconciliation import reconciliation_assets, reconciliation_checks
 from assets.running import serve
 from crm_sync.settings import Settings
 from crm_sync.specs.loader import load
@@ -30,8 +31,13 @@ def build_definitions(specs: SpecSet | None = None, **resources: Any) -> Definit
     rules = specs or load(Settings.load().config_dir)
     jobs = sync_jobs(rules)
     return Definitions(
-        assets=[*landing_assets(rules), *hub_assets(rules), *outbound_assets(rules)],
-        asset_checks=asset_checks(rules),
+        assets=[
+            *landing_assets(rules),
+            *hub_assets(rules),
+            *outbound_assets(rules),
+            *reconciliation_assets(rules),
+        ],
+        asset_checks=[*asset_checks(rules), *reconciliation_checks(rules)],
         jobs=jobs,
         schedules=schedules(rules),
         sensors=sensors(rules, jobs),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dagster import AssetKey, AssetSelection, define_asset_job
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from assets.naming import hub_key, landing_key, outbound_key, streams
+from assets.naming import hub_key, landing_key, outbound_key, reconciliation_key, streams
 from crm_sync.specs.model import SpecSet
 
 CONNECTION_TAG = "crm_sync/connection"
@@ -31,13 +31,18 @@ def full_refresh_name(connection: str) -> str:
     return f"full_refresh_{connection}"
 
 
+def reconcile_name(connection: str) -> str:
+    """Name the job that compares all of one connection with the hub."""
+    return f"reconcile_{connection}"
+
+
 def connections(specs: SpecSet) -> list[str]:
     """List the connections that sync anything, strongest first."""
     return list(dict.fromkeys(connection.name for connection, _ in streams(specs)))
 
 
 def sync_jobs(specs: SpecSet) -> list[UnresolvedAssetJobDefinition]:
-    """Build the three jobs of every connection."""
+    """Build the four jobs of every connection."""
     jobs = []
     for name in connections(specs):
         entities = [entity.name for connection, entity in streams(specs) if connection.name == name]
@@ -63,6 +68,12 @@ def sync_jobs(specs: SpecSet) -> list[UnresolvedAssetJobDefinition]:
                 everything,
                 description=f"Read {name} completely, whatever day is chosen; unchanged records cost no write.",
                 config={"ops": full(landing)},
+                tags=tags,
+            ),
+            define_asset_job(
+                reconcile_name(name),
+                AssetSelection.assets(*(reconciliation_key(name, entity) for entity in entities)),
+                description=f"Compare all of {name} with hub and shadows; changes nothing.",
                 tags=tags,
             ),
         ]

@@ -11,7 +11,7 @@ from dagster import AssetKey
 
 from crm_sync.specs.model import ConnectionSpec, EntitySpec, SpecSet
 
-LANDING, HUB, OUTBOUND = "landing", "hub", "outbound"
+LANDING, HUB, OUTBOUND, RECONCILIATION = "landing", "hub", "outbound", "reconciliation"
 
 
 def landing_key(connection: str, entity: str) -> AssetKey:
@@ -27,6 +27,11 @@ def hub_key(entity: str) -> AssetKey:
 def outbound_key(connection: str, entity: str) -> AssetKey:
     """Name what one connection was told about one entity."""
     return AssetKey([OUTBOUND, connection, entity])
+
+
+def reconciliation_key(connection: str, entity: str) -> AssetKey:
+    """Name the comparison of one connection with the hub about one entity."""
+    return AssetKey([RECONCILIATION, connection, entity])
 
 
 def streams(specs: SpecSet) -> list[tuple[ConnectionSpec, EntitySpec]]:

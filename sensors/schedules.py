@@ -1,4 +1,4 @@
-"""One schedule per connection, from `interval_seconds` of its spec.
+"""Two schedules per connection: syncs by `interval_seconds` of its spec, and a comparison of everything each night.
 
 Belongs here: cron lines and what a tick requests. Not here: the jobs (assets/jobs.py).
 """
@@ -14,7 +14,7 @@ from dagster import (
     schedule,
 )
 
-from assets.jobs import connections, sync_name
+from assets.jobs import connections, reconcile_name, sync_name
 from assets.partitions import today
 from crm_sync.specs.model import ConnectionSpec, SpecSet
 
@@ -39,7 +39,8 @@ def cron_of(interval_seconds: int) -> str:
 
 def schedules(specs: SpecSet) -> list[ScheduleDefinition]:
     """Build the schedules; a person switches them on."""
-    return [_schedule(specs.connections[name]) for name in connections(specs)]
+    syncs = [_schedule(specs.connections[name]) for name in connections(specs)]
+    return syncs + [_nightly(name, number) for number, name in enumerate(connections(specs))]
 
 
 def _schedule(connection: ConnectionSpec) -> ScheduleDefinition:
@@ -53,6 +54,28 @@ def _schedule(connection: ConnectionSpec) -> ScheduleDefinition:
         default_status=DefaultScheduleStatus.STOPPED,
         description=f"Sync {connection.name} about every {connection.interval_seconds} s. A run still under way is "
         "not joined by a second.",
+    )
+    def tick(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
+        running = context.instance.get_runs(RunsFilter(job_name=job, statuses=UNDER_WAY), limit=1)
+        if running:
+            return SkipReason(f"{job} is under way in run {running[0].run_id}")
+        return RunRequest(partition_key=today().isoformat())
+
+    return tick
+
+
+def _nightly(connection: str, number: int) -> ScheduleDefinition:
+    job = reconcile_name(connection)
+    # One after the other, as they all ask the same store.
+    later, minute = divmod(number * 20, 60)
+
+    @schedule(
+        name=f"nightly_{connection}",
+        job_name=job,
+        cron_schedule=f"{minute} {(2 + later) % 24} * * *",
+        execution_timezone="UTC",
+        default_status=DefaultScheduleStatus.STOPPED,
+        description=f"Compare all of {connection} with the hub, each night.",
     )
     def tick(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
         running = context.instance.get_runs(RunsFilter(job_name=job, statuses=UNDER_WAY), limit=1)

@@ -1,7 +1,8 @@
 """The commands that work on connected CRMs.
 
-Belongs here: the call of one flow each. Not here: the check of the rules (checking.py), what runs on this machine
-(up.py, locally.py), the demo (demo.py), arguments that commands share (arguments.py), forms of output (showing.py).
+Belongs here: the call of one flow each. Not here: the check of the rules (checking.py), the comparison of everything
+(reconciling.py), what runs on this machine (up.py, locally.py), the demo (demo.py), arguments that commands share
+(arguments.py), forms of output (showing.py).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from crm_sync.cli.arguments import Connections, Entities, Json, known, opened
 from crm_sync.cli.checking import check
 from crm_sync.cli.demo import demo
 from crm_sync.cli.locally import emulate, ui
+from crm_sync.cli.reconciling import reconcile
 from crm_sync.cli.showing import as_json, progress, show
 from crm_sync.cli.up import up
 from crm_sync.errors import BadCredentials, BadSettings
@@ -34,7 +36,7 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="The master key that wraps all other keys.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(keys, name="keys")
-for _command in (check, demo, up, ui, emulate):
+for _command in (check, reconcile, demo, up, ui, emulate):
     app.command()(_command)
 
 

@@ -14,6 +14,7 @@ from crm_sync.specs.reading import NAME, VARIABLE, Mistakes, Node, Scalar, Secti
 from crm_sync.specs.vocabulary import AUTHS, AUTHS_OF_KIND, HUB
 
 FASTEST_SECONDS, SLOWEST_SECONDS = 60, 86_400
+DRIFT_THRESHOLD = 0.005
 _VARIABLE = "the name of an environment variable (capital letters, digits, _), never the secret itself"
 
 
@@ -61,6 +62,7 @@ def _connection(
     entities = section.words("entities", required=True)
     for word, line in entities:
         lines[f"{name}.entities.{word}"] = line
+    drift = section.number("drift_threshold", default=DRIFT_THRESHOLD, low=0, high=1, whole=False)
     limits = section.section("limits", f"'limits' of {section.what}")
     per_window = limits.number("requests_per_window", low=1) if limits else None
     window = limits.number("window_seconds", default=10.0, low=0.1, high=86_400, whole=False) if limits else 10.0
@@ -79,6 +81,7 @@ def _connection(
         interval_seconds=int(
             section.number("interval_seconds", default=300, low=FASTEST_SECONDS, high=SLOWEST_SECONDS) or 300
         ),
+        drift_threshold=DRIFT_THRESHOLD if drift is None else float(drift),
         region=_region(section),
         options=_options(section),
         requests_per_window=None if per_window is None else int(per_window),

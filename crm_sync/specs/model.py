@@ -224,6 +224,7 @@ class ConnectionSpec:
     `address_env` and the values of `secrets_env` name environment variables; `secrets_env` keys depend on `auth`
     (client_credentials: client_id, client_secret [, tenant]; token: token; refresh_token: client_id, client_secret,
     refresh_token). `interval_seconds` drives the schedule; `limits` are requests per window for the budget.
+    `drift_threshold` is the share of records that a reconciliation may find drifting before its check fails.
     """
 
     name: str
@@ -235,6 +236,7 @@ class ConnectionSpec:
     entities: tuple[str, ...]
     enabled: bool = True
     interval_seconds: int = 300
+    drift_threshold: float = 0.005
     region: str = "US"
     options: Mapping[str, object] = dataclass_field(default_factory=dict)
     requests_per_window: int | None = None

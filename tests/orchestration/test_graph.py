@@ -61,7 +61,9 @@ def test_a_disabled_connection_leaves_the_graph(rules: Path) -> None:
     described = describe(build_definitions(load(rules)))
     assert not [key for key in described["assets"] if "hubspot" in key]
     assert sorted(described["jobs"]) == [
-        f"{kind}_{name}" for kind in ("deliver", "full_refresh", "sync") for name in ("dynamics", "salesforce")
+        f"{kind}_{name}"
+        for kind in ("deliver", "full_refresh", "reconcile", "sync")
+        for name in ("dynamics", "salesforce")
     ]
 
 

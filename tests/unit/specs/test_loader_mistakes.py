@@ -275,6 +275,16 @@ def test_an_interval_outside_a_minute_to_a_day_is_a_mistake(tmp_path: Path, seco
     assert "from 60 to 86400" in mistake.message
 
 
+@pytest.mark.parametrize("share", ["-0.1", "1.5", "5%"])
+def test_a_drift_threshold_that_is_no_share_is_a_mistake(tmp_path: Path, share: str) -> None:
+    files = RuleFiles(tmp_path)
+    text = (files.root / CONNECTIONS).read_text(encoding="utf-8")
+    files.write(CONNECTIONS, text.replace("    region: US", f"    drift_threshold: {share}\n    region: US", 1))
+    (mistake,) = files.mistakes()
+    assert mistake.line == files.line(CONNECTIONS, f"drift_threshold: {share}")
+    assert "from 0 to 1" in mistake.message
+
+
 def test_all_mistakes_of_all_files_come_at_once(tmp_path: Path) -> None:
     files = RuleFiles(tmp_path)
     chosen = [MISTAKES[0], MISTAKES[9], MISTAKES[24], MISTAKES[49], MISTAKES[56]]
