@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--seed", type=int, help="fill empty CRMs with a population; the truth goes to DIR/truth.json")
     out.add_argument("--accounts", type=int, default=300, help="real accounts of the population")
     out.add_argument("--contacts", type=int, default=1500, help="real contacts of the population")
+    out.add_argument("--invalid-share", type=float, metavar="SHARE", help="share of records that a sync must refuse")
     return out
 
 
@@ -50,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.seed is not None:
             from crm_sync.emulators.seeding import seed_once
 
-            seed_once(given.state, seed=given.seed, accounts=given.accounts, contacts=given.contacts)
+            population = {"seed": given.seed, "accounts": given.accounts, "contacts": given.contacts}
+            seed_once(given.state, **population, invalid_share=given.invalid_share)
         asyncio.run(serve(Plan(given.state, crms, ports, given.token_seconds, knobs)))
     except CannotServe as error:
         sys.stderr.write(f"{error}\n")

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from crm_sync.emulators.database import system_clock
-from crm_sync.emulators.dirt import Clerk, Sighting
+from crm_sync.emulators.dirt import Clerk, Sighting, spoil
 from crm_sync.emulators.hubspot.records import FIRST_ID
 from crm_sync.emulators.population import World, invent
 from crm_sync.emulators.salesforce import ids
@@ -40,13 +40,19 @@ def truth_file(state_dir: Path) -> Path:
     return state_dir / "truth.json"
 
 
-def seed_once(state_dir: Path, *, seed: int, accounts: int = 300, contacts: int = 1500) -> bool:
+def seed_once(
+    state_dir: Path, *, seed: int, accounts: int = 300, contacts: int = 1500, invalid_share: float | None = None
+) -> bool:
     """Fill the CRMs of a state directory, unless that was done; return whether it was done now.
 
-    An interrupted call is completed by the next. Raises CannotServe where the directory holds another population.
+    An interrupted call is completed by the next. `invalid_share` is the share of records that a sync must refuse, a
+    little over one in a hundred if not given. Raises CannotServe where the directory holds another population, or
+    where such a share is not possible.
     """
     state_dir.mkdir(parents=True, exist_ok=True)
-    wanted = {"seed": seed, "accounts": accounts, "contacts": contacts}
+    wanted: dict[str, Any] = {"seed": seed, "accounts": accounts, "contacts": contacts}
+    if invalid_share is not None:
+        wanted["invalid_share"] = invalid_share
     with ExitStack() as stack:
         states = {crm: stack.enter_context(closing(open_state(state_dir, crm))) for crm in CRMS}
         seeded = {crm: state.get_meta("seeded") for crm, state in states.items()}
@@ -55,11 +61,17 @@ def seed_once(state_dir: Path, *, seed: int, accounts: int = 300, contacts: int 
         if other or filled:
             raise CannotServe(
                 f"{state_dir} holds other records already ({', '.join(other or filled)}); expected none, or those of "
-                "the same --seed, --accounts and --contacts. Choose another --state directory, or remove this one."
+                "the same --seed, --accounts, --contacts and --invalid-share. Choose another --state directory, or "
+                "remove this one."
             )
         missing = [crm for crm in CRMS if seeded[crm] is None]
         if missing:
             sightings = look(invent(seed, accounts, contacts), seed, system_clock())
+            if invalid_share is not None:
+                try:
+                    spoil(*sightings, invalid_share, seed)
+                except ValueError as error:
+                    raise CannotServe(f"{state_dir} cannot be filled: {error}. Mend --invalid-share.") from None
             write_private(truth_file(state_dir), orjson.dumps({**wanted, **_truth(*sightings)}))
             for crm in missing:
                 _fill(crm, states[crm], *sightings, wanted)

@@ -163,11 +163,14 @@ def set_up(
     contacts: int = 120,
     config: Path = CONFIG,
     knobs: Sequence[str] = (),
+    invalid_share: float | None = None,
 ) -> Iterator[Stage]:
     """Set up a stage; without a seed the CRMs are empty."""
     options = [part for knob in knobs for part in ("--knob", knob)]
     if seed is not None:
         options += ["--seed", str(seed), "--accounts", str(accounts), "--contacts", str(contacts)]
+    if invalid_share is not None:
+        options += ["--invalid-share", str(invalid_share)]
     with EmulatorProcess(directory / "emulators", options=options) as emulators:
         variables = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ},

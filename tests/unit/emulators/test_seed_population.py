@@ -12,7 +12,7 @@ from pathlib import Path
 import phonenumbers
 import pytest
 
-from crm_sync.emulators.dirt import RATES, Sighting
+from crm_sync.emulators.dirt import RATES, Sighting, spoil
 from crm_sync.emulators.hubspot.properties import EMAIL
 from crm_sync.emulators.population import invent
 from crm_sync.emulators.salesforce import ids
@@ -140,6 +140,18 @@ def test_seeding_fills_three_states_once(tmp_path: Path) -> None:
     assert not seed_once(tmp_path, seed=3, accounts=20, contacts=100)
     with pytest.raises(CannotServe, match="holds other records"):
         seed_once(tmp_path, seed=4, accounts=20, contacts=100)
+
+
+def test_a_population_has_as_many_invalid_records_as_asked(tmp_path: Path) -> None:
+    accounts, contacts = look(invent(11, 200, 1000), 11, NOW)
+    spoil(accounts, contacts, 0.3, seed=11)
+    for sightings in (accounts, contacts):
+        assert sum(bool(seen.flaws) for seen in sightings) == round(0.3 * len(sightings))
+        assert not [seen for seen in sightings if seen.flaws and seen.crm == "salesforce"]
+    spoiled = Counter(flaw for seen in (*accounts, *contacts) for flaw in seen.flaws)
+    assert min(spoiled[flaw] for flaw in ("name missing", "last name missing", "e-mail invalid")) > 50
+    with pytest.raises(CannotServe, match=r"share of invalid records is 0\.9; at most about 0\.\d\d"):
+        seed_once(tmp_path, seed=3, accounts=20, contacts=100, invalid_share=0.9)
 
 
 def test_an_interrupted_seeding_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
