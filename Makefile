@@ -4,7 +4,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 INSTALLED := .venv/.installed
 
-.PHONY: help demo ui test lint types pytest proof lock clean
+.PHONY: help demo ui bench test lint types pytest proof lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -32,6 +32,9 @@ pytest: $(INSTALLED) ## the tests alone
 
 proof: $(INSTALLED) ## the merge core against its reference and the matching against the truth, with fresh random seeds
 	@CRM_SYNC_HYPOTHESIS_PROFILE=proof $(BIN)/python -m pytest tests/unit/steps tests/scenarios
+
+bench: $(INSTALLED) ## what one machine does with 100,000 contacts of each CRM, beside the floors (ROWS=..., CRM=...)
+	@$(BIN)/python -m bench --rows $(or $(ROWS),100000) --crm $(or $(CRM),all)
 
 lock: ## resolve the dependencies anew
 	@UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
