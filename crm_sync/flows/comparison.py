@@ -92,7 +92,7 @@ def not_created(
         reconciliations.one_moment(conn)
         goldens = Goldens(ctx, conn, lens.entity, lens.hub_form)
         goldens.load(free)
-        ready = outward.creatable(lens, outward.look_at_new(conn, lens, goldens, free))
+        ready = outward.creatable(lens, outward.look_at_new(conn, lens, goldens, free, only_look=True))
         return [h for h, r in zip(free, ready, strict=True) if r]
 
     return found + [(h, Finding.NOT_CREATED) for h in ctx.database.run(work)]
@@ -202,12 +202,15 @@ def _cells(
             row, place = row_of[link_id], position_of[name]
             open_[row, place] = True
             held[row, place] = texts[row, place] == f"{TAG}{target}"
-    parked = np.array([[(x.hub_id, f.name) in waiting.outward for f in lens.fields] for x in there], dtype=np.bool_)
+    parked, withheld = (
+        np.array([[(x.hub_id, f.name) in cells for f in lens.fields] for x in there], dtype=np.bool_)
+        for cells in (waiting.outward, waiting.withheld)
+    )
     drift = differing(crm, texts == ABSENT, refused, shadow, sent, held)
     queued = np.array([hubs[x.hub_id].command is not None or hubs[x.hub_id].changed for x in there], dtype=np.bool_)
     lag = lagging(plans, queued, parked)
     masks: list[tuple[Finding, Mask]] = [(Finding.DIFFERING, drift), (Finding.LAGGING, lag)]
-    masks.append((Finding.HELD, open_ | parked))
+    masks.append((Finding.HELD, open_ | parked | withheld))
     out: list[list[Mark]] = []
     for row, link in enumerate(there):
         found = [(f, lens.fields[int(p)].name) for f, mask in masks for p in np.flatnonzero(mask[row])]
@@ -247,7 +250,7 @@ def _believed(
     if dear:
         some = [there[r] for r in dear]
         goldens.load([x.hub_id for x in some])
-        outlook = outward.look(ctx, conn, lens, goldens, some)
+        outlook = outward.look(ctx, conn, lens, goldens, some, only_look=True)
         shadow.crm[dear], shadow.crm_known[dear] = outlook.shadow.crm, outlook.shadow.crm_known
         shadow.hub[dear], shadow.hub_known[dear] = outlook.shadow.hub, outlook.shadow.hub_known
         primary = np.array([x.is_primary for x in some], dtype=np.bool_)

@@ -68,8 +68,19 @@ class Outlook:
         ]
 
 
-def look(ctx: Context, conn: Connection, lens: Lens, goldens: Goldens, rows: Sequence[links.LinkRow]) -> Outlook:
-    """Plan links of one stream inside the caller's transaction; their golden records must be loaded."""
+def look(
+    ctx: Context,
+    conn: Connection,
+    lens: Lens,
+    goldens: Goldens,
+    rows: Sequence[links.LinkRow],
+    *,
+    only_look: bool = False,
+) -> Outlook:
+    """Plan links of one stream inside the caller's transaction; their golden records must be loaded.
+
+    Withheld values that are not planned any more are let go, but for `only_look`.
+    """
     hub_ids = [r.hub_id for r in rows]
     link_ids = [r.link_id for r in rows]
     shadow = shadows.decode(ctx, conn, lens, goldens, rows, hub_ids)
@@ -80,18 +91,20 @@ def look(ctx: Context, conn: Connection, lens: Lens, goldens: Goldens, rows: Seq
     texts, hub_texts, projected, projectable = _project(conn, lens, goldens, hub_ids, hub, moved)
     closed = _closed(conn, lens, link_ids)
     plans = plan(lens.rules, shadow, hub, projected, projectable, closed, sent)
-    plans = _withhold(conn, lens, hub_ids, projected, plans)
+    plans = _withhold(conn, lens, hub_ids, projected, plans, only_look)
     return Outlook(hub_ids, shadow, hub, texts, hub_texts, projected, projectable, plans)
 
 
-def look_at_new(conn: Connection, lens: Lens, goldens: Goldens, hub_ids: list[UUID]) -> Outlook:
+def look_at_new(
+    conn: Connection, lens: Lens, goldens: Goldens, hub_ids: list[UUID], *, only_look: bool = False
+) -> Outlook:
     """Plan golden records that have no record in this CRM yet: everything that is filled is to be sent."""
     hub = goldens.vectors(hub_ids, lens.places)
     wanted = (hub != lens.null) & lens.rules.outbound[None, :]
     texts, hub_texts, projected, projectable = _project(conn, lens, goldens, hub_ids, hub, wanted)
     filled = wanted & (texts != NULL)
     plans = np.where(filled, np.where(projectable, Plan.SEND, Plan.PARK), Plan.QUIET).astype(np.uint8)
-    plans = _withhold(conn, lens, hub_ids, projected, plans)
+    plans = _withhold(conn, lens, hub_ids, projected, plans, only_look)
     return Outlook(
         hub_ids, Shadow.unknown(len(hub_ids), lens.width), hub, texts, hub_texts, projected, projectable, plans
     )
@@ -121,7 +134,12 @@ def _project(
 
 
 def _withhold(
-    conn: Connection, lens: Lens, hub_ids: Sequence[UUID], projected: Hashes, plans: NDArray[np.uint8]
+    conn: Connection,
+    lens: Lens,
+    hub_ids: Sequence[UUID],
+    projected: Hashes,
+    plans: NDArray[np.uint8],
+    only_look: bool,
 ) -> NDArray[np.uint8]:
     """Take the values that the CRM refused out of the plan; those that are not planned any more are let go."""
     row = {hub_id: r for r, hub_id in enumerate(hub_ids)}
@@ -134,7 +152,8 @@ def _withhold(
             plans[r, p] = Plan.QUIET
         else:
             over.append((one.hub_id, one.field))
-    holding.let_go(conn, lens.name, over)
+    if not only_look:
+        holding.let_go(conn, lens.name, over)
     return plans
 
 

@@ -33,7 +33,7 @@ class Finding(StrEnum):
       LAGGING        a field that should have been sent
       NOT_CREATED    a golden record that should have been created there
     Neither: known and accounted for.
-      HELD           in quarantine, in review, parked, or a dead letter
+      HELD           in quarantine, in review, parked, withheld, or a dead letter
       QUEUED         a command, a plan or a read is waiting
       MOVING         it changed while we looked
     """

@@ -7,7 +7,7 @@ Belongs here: table reconciliation; questions that only read. Not here: what a c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
@@ -64,10 +64,12 @@ class RecordState:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """References that wait: (link id, field) -> target record id, and (hub id, field) outward."""
+    """Cells that wait: references inbound as (link id, field) -> target record id, references outward and values that
+    the CRM refused as (hub id, field)."""
 
-    inbound: Mapping[tuple[int, str], str] = field(default_factory=dict)
-    outward: frozenset[tuple[UUID, str]] = frozenset()
+    inbound: Mapping[tuple[int, str], str]
+    outward: frozenset[tuple[UUID, str]]
+    withheld: frozenset[tuple[UUID, str]]
 
 
 def one_moment(conn: Connection) -> None:
@@ -132,7 +134,13 @@ def record_states(
 
 
 def waiting(conn: Connection, connection: str, link_ids: Sequence[int], hub_ids: Sequence[UUID]) -> Waiting:
-    """Return the references of links and golden records that wait, in one connection."""
+    """Return the cells of links and golden records that wait, in one connection."""
     inbound = conn.execute(Q["waiting_references"], {"link_ids": list(link_ids)}).fetchall()
-    outward = conn.execute(Q["parked_outward"], {"connection": connection, "hub_ids": list(hub_ids)}).fetchall()
-    return Waiting({(r[0], r[1]): r[2] for r in inbound}, frozenset((r[0], r[1]) for r in outward))
+    there = {"connection": connection, "hub_ids": list(hub_ids)}
+    outward = conn.execute(Q["parked_outward"], there).fetchall()
+    withheld = conn.execute(Q["withheld"], there).fetchall()
+    return Waiting(
+        {(r[0], r[1]): r[2] for r in inbound},
+        frozenset((r[0], r[1]) for r in outward),
+        frozenset((r[0], r[1]) for r in withheld),
+    )

@@ -46,3 +46,7 @@ select link_id, field, target_record_id from parked_in where link_id = any(%(lin
 -- name: parked_outward
 -- Outward references of golden records that wait for their target in one CRM.
 select hub_id, field from parked_out where connection = %(connection)s and hub_id = any(%(hub_ids)s);
+
+-- name: withheld
+-- Values of golden records that one CRM refused.
+select hub_id, field from withheld where connection = %(connection)s and hub_id = any(%(hub_ids)s);
