@@ -116,7 +116,7 @@ def _absorb(ctx: Context, conn: Connection, lens: Lens, batch: SourceBatch, read
         link, before = known.get(record_id), seen.get(record_id)
         if before is not None and before.stamp is not None and stamp_of(batch, row) < before.stamp:
             counts["deduplicated"] += 1
-        elif before is not None and before.gate == gates[row]:
+        elif before is not None and before.shows_nothing_new(gates[row], stamp_of(batch, row)):
             counts["unchanged"] += 1
             touched.append(row)
         elif batch.deleted[row] or not scope[row]:

@@ -313,9 +313,16 @@ def _remember(ctx: Context, conn: Connection, lens: Lens, goldens: Goldens, told
             base = shadows.decided_base(old_bases.get(row, {}), base, [s for s in base if s not in undecided])
         bases.append(base)
     sealed = shadows.seal(ctx, goldens, reads.hub_ids, bases, shadows.BASE)
+    # A parked cell that wakes is no read: what we wrote since the last one stays noted.
+    wrote = [
+        b is not None and bool(b.wrote) and (b.gate, b.stamp) == (reads.gates[row], reads.stamps[row])
+        for row, b in enumerate(reads.before)
+    ]
     links.upsert_shadows(
         conn,
-        shadows.encode(lens, reads.link_ids, told.merged.shadow, reads.gates, reads.versions, reads.stamps, sealed),
+        shadows.encode(
+            lens, reads.link_ids, told.merged.shadow, reads.gates, reads.versions, reads.stamps, sealed, wrote
+        ),
     )
 
 

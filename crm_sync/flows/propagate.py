@@ -19,7 +19,7 @@ from crm_sync.flows import outward, shadows
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.lens import Lens
 from crm_sync.steps.planning import Plan, advanced
-from crm_sync.store import holding, hub, links, outbox, watermarks
+from crm_sync.store import holding, hub, inbox, links, outbox, watermarks
 from crm_sync.store.database import Connection
 
 if TYPE_CHECKING:
@@ -116,11 +116,27 @@ def _plan_links(
                 [rows[r].version for r in forward],
                 [rows[r].stamp for r in forward],
                 [rows[r].base or b"" for r in forward],
+                [bool(rows[r].wrote) for r in forward],
             ),
         )
+    _ask_again(conn, lens, rows, outlook)
     parked = outlook.parked(lens, range(len(rows)))
     _park(ctx, conn, lens, outlook.hub_ids, parked)
     return Counter(queued=queued, withdrawn=withdrawn, parked=len(parked), advanced=len(forward))
+
+
+def _ask_again(conn: Connection, lens: Lens, rows: Sequence[links.LinkRow], outlook: outward.Outlook) -> None:
+    """Have records read again, past the gate, whose open question was about another value of the hub."""
+    row = {link.link_id: r for r, link in enumerate(rows)}
+    position = {f.name: p for p, f in enumerate(lens.fields)}
+    stale = {
+        cell.link_id
+        for cell in holding.open_cells(conn, list(row))
+        if (p := position.get(cell.field)) is None
+        or int(outlook.hub[row[cell.link_id], p].view(np.int64)) != cell.hub_hash
+    }
+    links.forget_gates(conn, sorted(stale))
+    inbox.put_notices(conn, "question", [(lens.name, lens.mapping.object, rows[row[i]].record_id) for i in stale])
 
 
 def _plan_creates(ctx: Context, conn: Connection, lens: Lens, goldens: Goldens, hub_ids: list[UUID]) -> Counter[str]:

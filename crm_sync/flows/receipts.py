@@ -123,6 +123,7 @@ def _write_shadows(
             [o.version for _, o, _, _ in write],
             [o.stamp or (link.stamp if link else None) for _, o, link, _ in write],
             sealed,
+            [True] * len(write),
         ),
     )
 

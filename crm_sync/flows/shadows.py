@@ -159,6 +159,7 @@ def encode(
     versions: Sequence[str | None],
     stamps: Sequence[datetime | None],
     bases: Sequence[bytes],
+    wrote: Sequence[bool],
 ) -> list[ShadowRow]:
     """Return shadows as rows to store; all arguments have the same length and order."""
     crm, hub = pack_vectors(shadow.crm), pack_vectors(shadow.hub)
@@ -175,6 +176,7 @@ def encode(
             versions[i],
             stamps[i],
             bases[i],
+            wrote[i],
         )
         for i in range(len(link_ids))
     ]

@@ -39,6 +39,7 @@ class LinkRow:
     version: str | None
     stamp: datetime | None
     base: bytes | None
+    wrote: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +66,28 @@ class ShadowRow:
     version: str | None
     stamp: datetime | None
     base: bytes
+    wrote: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was last seen of a record: `state` is the link's, or "held"."""
+    """What was last seen of a record: `state` is the link's, or "held"; `wrote`: we wrote to it since."""
 
     gate: int
     version: str | None
     stamp: datetime | None
     state: str
+    wrote: bool
+
+    def shows_nothing_new(self, gate: int, stamp: datetime) -> bool:
+        """Tell whether a read with this gate and stamp is what was seen before.
+
+        After a write of ours the old values are old news only with the old stamp; with a newer one a person put them
+        back.
+        """
+        if gate != self.gate:
+            return False
+        return not self.wrote or (self.stamp is not None and stamp <= self.stamp)
 
 
 SHADOW_COLUMNS = (
@@ -88,6 +101,7 @@ SHADOW_COLUMNS = (
     "version",
     "stamp",
     "base",
+    "wrote",
 )
 
 
@@ -110,10 +124,10 @@ def seen(conn: Connection, connection: str, object_name: str, record_ids: Sequen
         Q["gates"], {"connection": connection, "object": object_name, "record_ids": list(record_ids)}
     ).fetchall()
     found: dict[str, Seen] = {}
-    for record_id, gate, version, stamp, state in rows:
+    for record_id, gate, version, stamp, state, wrote in rows:
         # What is held was read later than what was merged.
         if state == HELD or record_id not in found:
-            found[record_id] = Seen(gate, version, stamp, state)
+            found[record_id] = Seen(gate, version, stamp, state, wrote)
     return found
 
 
@@ -166,6 +180,7 @@ def upsert_shadows(conn: Connection, shadows: Iterable[ShadowRow]) -> None:
             s.version,
             s.stamp,
             s.base,
+            s.wrote,
         )
         for s in shadows
     )
@@ -242,6 +257,12 @@ def set_gates(conn: Connection, rows: Sequence[tuple[int, int, str, datetime]]) 
                 "stamps": [r[3] for r in rows],
             },
         )
+
+
+def forget_gates(conn: Connection, link_ids: Sequence[int]) -> None:
+    """Have records merged again when they are next read, whatever they show."""
+    if link_ids:
+        conn.execute(Q["forget_gates"], {"link_ids": list(link_ids)})
 
 
 def forget_versions(conn: Connection, link_ids: Sequence[int]) -> None:

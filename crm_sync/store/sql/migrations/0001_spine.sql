@@ -138,9 +138,10 @@ create table shadow (
     gate        bigint not null,
     version     text,
     stamp       timestamptz,
-    base        bytea not null
+    base        bytea not null,
+    wrote       boolean not null default false
 );
-comment on table shadow is 'Our belief of what a CRM holds. gate: hash of the mapped source columns last seen. base: {source field: value} last decided on, encrypted.';
+comment on table shadow is 'Our belief of what a CRM holds. gate: hash of the mapped source columns last seen. base: {source field: value} last decided on, encrypted. wrote: we wrote to the record since the gate was taken, so its old values with a newer stamp are an edit.';
 
 create table quarantine (
     quarantine_id bigint generated always as identity primary key,

@@ -1,27 +1,27 @@
 -- name: find_links
 -- Links, with their shadows, of CRM records by id.
 select l.link_id, l.hub_id, l.connection, l.object, l.record_id, l.is_primary, l.state,
-       s.form_id, s.crm_vector, s.hub_vector, s.crm_known, s.hub_known, s.gate, s.version, s.stamp, s.base
+       s.form_id, s.crm_vector, s.hub_vector, s.crm_known, s.hub_known, s.gate, s.version, s.stamp, s.base, s.wrote
 from identity_link l left join shadow s using (link_id)
 where l.connection = %(connection)s and l.object = %(object)s and l.record_id = any(%(record_ids)s);
 
 -- name: links_by_hub
 -- All links, with their shadows, of golden records.
 select l.link_id, l.hub_id, l.connection, l.object, l.record_id, l.is_primary, l.state,
-       s.form_id, s.crm_vector, s.hub_vector, s.crm_known, s.hub_known, s.gate, s.version, s.stamp, s.base
+       s.form_id, s.crm_vector, s.hub_vector, s.crm_known, s.hub_known, s.gate, s.version, s.stamp, s.base, s.wrote
 from identity_link l left join shadow s using (link_id)
 where l.hub_id = any(%(hub_ids)s);
 
 -- name: gates
 -- What was last seen of CRM records: the gate and version of the shadow, or the gate of what is held.
-select l.record_id, s.gate, s.version, s.stamp, l.state
+select l.record_id, s.gate, s.version, s.stamp, l.state, s.wrote
 from identity_link l join shadow s using (link_id)
 where l.connection = %(connection)s and l.object = %(object)s and l.record_id = any(%(record_ids)s)
 union all
-select record_id, gate, null, null, 'held' from quarantine
+select record_id, gate, null, null, 'held', false from quarantine
 where connection = %(connection)s and object = %(object)s and record_id = any(%(record_ids)s)
 union all
-select record_id, gate, null, null, 'held' from review
+select record_id, gate, null, null, 'held', false from review
 where connection = %(connection)s and object = %(object)s and record_id = any(%(record_ids)s)
   and state = 'open' and link_id is null and gate is not null;
 
@@ -50,12 +50,12 @@ returning link_id, record_id;
 
 -- name: upsert_shadows
 -- What the links remember.
-insert into shadow (link_id, form_id, crm_vector, hub_vector, crm_known, hub_known, gate, version, stamp, base)
-select link_id, form_id, crm_vector, hub_vector, crm_known, hub_known, gate, version, stamp, base from stage_shadow
+insert into shadow (link_id, form_id, crm_vector, hub_vector, crm_known, hub_known, gate, version, stamp, base, wrote)
+select link_id, form_id, crm_vector, hub_vector, crm_known, hub_known, gate, version, stamp, base, wrote from stage_shadow
 on conflict (link_id) do update
 set form_id = excluded.form_id, crm_vector = excluded.crm_vector, hub_vector = excluded.hub_vector,
     crm_known = excluded.crm_known, hub_known = excluded.hub_known, gate = excluded.gate, version = excluded.version,
-    stamp = excluded.stamp, base = excluded.base;
+    stamp = excluded.stamp, base = excluded.base, wrote = excluded.wrote;
 
 -- name: touch
 -- A newer version of records whose mapped fields did not change.
@@ -87,10 +87,14 @@ delete from shadow where link_id = any(%(link_ids)s);
 
 -- name: set_gates
 -- What was last seen of records that are not merged (deleted, out of scope).
-update shadow s set gate = t.gate, version = t.version, stamp = t.stamp
+update shadow s set gate = t.gate, version = t.version, stamp = t.stamp, wrote = false
 from unnest(%(link_ids)s::bigint[], %(gates)s::bigint[], %(versions)s::text[], %(stamps)s::timestamptz[])
      as t (link_id, gate, version, stamp)
 where s.link_id = t.link_id;
+
+-- name: forget_gates
+-- Records to merge again when they are next read, whatever they show.
+update shadow set gate = 0 where link_id = any(%(link_ids)s);
 
 -- name: forget_versions
 -- The record changed behind our back: it must be read before the next write.
@@ -99,7 +103,7 @@ update shadow set version = null where link_id = any(%(link_ids)s);
 -- name: links_by_id
 -- Links, with their shadows, by id.
 select l.link_id, l.hub_id, l.connection, l.object, l.record_id, l.is_primary, l.state,
-       s.form_id, s.crm_vector, s.hub_vector, s.crm_known, s.hub_known, s.gate, s.version, s.stamp, s.base
+       s.form_id, s.crm_vector, s.hub_vector, s.crm_known, s.hub_known, s.gate, s.version, s.stamp, s.base, s.wrote
 from identity_link l left join shadow s using (link_id)
 where l.link_id = any(%(link_ids)s);
 
