@@ -43,7 +43,7 @@ class IngestReport:
 def ingest(
     ctx: Context, connection: str, entity: str, *, full: bool = False, window: tuple[str, str] | None = None
 ) -> IngestReport:
-    """Read one stream and land what changed since it was last seen.
+    """Read one stream and land what changed since it was last seen; then the records that notices point to.
 
     Without a watermark, or with `full`, everything is read; `window` ([from, to), ISO dates) re-reads what was last
     modified in it and
@@ -60,6 +60,7 @@ def ingest(
             ctx.journal.operation(connection, f"read {entity}", "cursor_expired", str(expired))
             report.mode = FULL
             _read(ctx, lens, lease, watermarks.Position(), report, None)
+        _take_notices(ctx, lens, lease, report)
     return report
 
 
@@ -69,9 +70,13 @@ def hydrate(ctx: Context, connection: str, entity: str) -> IngestReport:
     lens = lens_of(ctx, connection, entity)
     report = IngestReport("notices")
     with ctx.leased(f"read/{connection}") as lease:
-        while ctx.database.run(lambda conn: _hydrate_batch(ctx, conn, lens, lease, report)):
-            pass
+        _take_notices(ctx, lens, lease, report)
     return report
+
+
+def _take_notices(ctx: Context, lens: Lens, lease: Lease, report: IngestReport) -> None:
+    while ctx.database.run(lambda conn: _hydrate_batch(ctx, conn, lens, lease, report)):
+        pass
 
 
 def _hydrate_batch(ctx: Context, conn: Connection, lens: Lens, lease: Lease, report: IngestReport) -> bool:
