@@ -16,9 +16,10 @@ from uuid import UUID
 import typer
 
 from crm_sync.cli.arguments import Connections, Entities, Json, known, opened
-from crm_sync.cli.checking import check
+from crm_sync.cli.checking import check, schema
 from crm_sync.cli.demo import demo
 from crm_sync.cli.locally import emulate, ui
+from crm_sync.cli.quality import quality
 from crm_sync.cli.reconciling import reconcile
 from crm_sync.cli.showing import as_json, progress, show
 from crm_sync.cli.up import up
@@ -36,9 +37,8 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="The master key that wraps all other keys.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(keys, name="keys")
-for _command in (check, reconcile, demo, up, ui, emulate):
+for _command in (check, schema, reconcile, quality, demo, up, ui, emulate):
     app.command()(_command)
-
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The command `check`: the rule files, alone or against what the CRMs describe.
+"""The commands `check` and `schema`: the rule files, alone, against what the CRMs describe, and in an editor.
 
 Belongs here: its output and exit codes. Not here: finding mistakes (specs/), comparing with CRMs (steps/fitting).
 """
@@ -16,6 +16,7 @@ from crm_sync.cli.showing import as_json, progress, show
 from crm_sync.errors import BadSettings, BadSpec
 from crm_sync.settings import Settings
 from crm_sync.specs.checking import summary, unset
+from crm_sync.specs.json_schema import schemas
 from crm_sync.specs.loader import load
 from crm_sync.specs.model import SpecSet
 
@@ -55,6 +56,27 @@ def check(
     if connection:
         raise BadSettings("`crm-sync check` was given --connection without --live; the rule files are checked as one.")
     _alone(settings, specs, json=json)
+
+
+def schema(json: Json = False) -> None:
+    """Write the JSON Schemas of the rule files, for editors.
+
+    They go to schema/ in the directory of the rule files, whose first lines name them; an editor with a YAML language
+    server then completes and checks rules while they are typed. Write them anew after an upgrade.
+
+    Example:  crm-sync schema
+    """
+    folder = Settings.load().config_dir / "schema"
+    files = {folder / f"{name}.json": as_json(made) + "\n" for name, made in schemas().items()}
+    try:
+        if not folder.parent.is_dir():
+            raise BadSettings(f"There is no directory {folder.parent}; set CRM_SYNC_CONFIG_DIR.")
+        folder.mkdir(exist_ok=True)
+        for path, text in files.items():
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadSettings(f"{folder} cannot be written ({error.strerror}); make it writable.") from None
+    show([{"file": str(path)} for path in files], json=json, empty="")
 
 
 def _alone(settings: Settings, specs: SpecSet, *, json: bool) -> None:

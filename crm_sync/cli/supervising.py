@@ -6,6 +6,7 @@ Belongs here: process groups, signals, logs, the death of one. Not here: which p
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from crm_sync.errors import BadSettings, CrmSyncError
 _PATIENCE_SECONDS: Final = 10.0
 """How long a program may take to end by itself; Dagster's code server would wait for heartbeats much longer."""
 _TICK_SECONDS: Final = 0.2
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Ended(CrmSyncError):
@@ -151,4 +153,4 @@ def _last_line(log: Path) -> str:
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     except OSError:
         return ""
-    return lines[-1].strip() if lines else ""
+    return _COLOUR.sub("", lines[-1]).strip() if lines else ""
