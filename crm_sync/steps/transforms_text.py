@@ -29,6 +29,9 @@ _EMAIL: Final = re.compile(
     r"@([^\W_]([\w-]*[^\W_])?\.)+[^\W\d_][\w-]*[^\W_]"
 )
 
+_TEN_DIGITS: Final = re.compile(r"(?:\+?1)?[ .-]?\(?([2-9][0-9]{2})\)?[ .-]?([0-9]{3})[ .-]?([0-9]{4})")
+"""Numbers of the North American plan in the usual notations: the library reads them the same, whatever the digits."""
+_TEN_DIGIT_REGIONS: Final = frozenset({"US", "CA"})
 _PHONE_DIGITS: Final = re.compile(r"\d")
 _SLACK: Final = 4
 """Digits that a notation may have beyond the number itself: prefixes for trunk and international calls."""
@@ -129,13 +132,21 @@ def _e164(written: str, region: str) -> str | None:
     return f"{number} ext. {extension}" if extension else number
 
 
-@lru_cache(maxsize=200_000)
 def phone_form(written: str, region: str) -> str:
     """Return a phone number as E.164, with " ext. <n>" where it has an extension; other texts come back as they are.
 
     A text that holds more digits than one number explains (two numbers, a remark) is left alone: nothing is lost. So is
     one whose E.164 form would be read as yet another number (odd runs of zeros).
     """
+    plain = _TEN_DIGITS.fullmatch(written)
+    if plain is not None and (written[0] == "+" or region in _TEN_DIGIT_REGIONS):
+        return f"+1{plain[1]}{plain[2]}{plain[3]}"
+    return parsed_phone_form(written, region)
+
+
+@lru_cache(maxsize=20_000)
+def parsed_phone_form(written: str, region: str) -> str:
+    """Return the same by parsing with the library alone, which takes a hundred times longer."""
     found = _e164(written, region)
     return written if found is None or _e164(found, region) != found else found
 
