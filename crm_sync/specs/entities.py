@@ -136,7 +136,7 @@ def _rules(top: Section, known: dict[str, FieldSpec]) -> tuple[MatchRule, ...]:
     rules: list[MatchRule] = []
     for node in top.nodes("match"):
         rule = Section(top.file, node, f"a match rule of {top.what}", top.mistakes)
-        if not rule.entries:
+        if not rule.usable:
             continue
         name = rule.text("name", required=True)
         if name and name in [r.name for r in rules]:

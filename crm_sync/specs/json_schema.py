@@ -199,6 +199,12 @@ def _connections() -> Schema:
             "mappings": _text("The directory under mappings/ that says which field is which.", NAME),
             "entities": _words("What is kept equal there."),
             "interval_seconds": _whole("How often changes are read.", FASTEST_SECONDS, SLOWEST_SECONDS),
+            "drift_threshold": {
+                "description": "The share of records that may differ unexplained before an alarm.",
+                "type": "number",
+                "minimum": 0,
+                "maximum": 1,
+            },
             "region": _region("The country of phone numbers written without a country code."),
             "auth": _word(AUTHS, "How we sign in."),
             "address_env": {**variable, "description": "The NAME of the variable that holds the base address."},

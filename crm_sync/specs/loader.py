@@ -153,7 +153,7 @@ class _Files:
         except yaml.YAMLError as error:
             self._syntax(file, error)
             return None
-        if root is None:
+        if root is None or (isinstance(root, yaml.MappingNode) and not root.value):
             self.mistakes.add(file, 1, "the file is empty", "fill or delete it")
             return None
         return self._node(file, root, {}, frozenset())

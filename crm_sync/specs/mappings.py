@@ -88,7 +88,7 @@ def _source(section: Section, key: str, *, default: str | None = None) -> str:
 
 
 def _field(spec: FieldSpec, section: Section, lines: dict[str, int]) -> FieldMapping | None:
-    if not section.entries:
+    if not section.usable:
         return None
     source = _source(section, "source")
     transform = section.choice("transform", TRANSFORMS, default=DEFAULT_TRANSFORM[spec.type])
@@ -184,7 +184,7 @@ def _scope(top: Section, lines: dict[str, int]) -> tuple[ScopeRule, ...]:
     rules = []
     for node in top.nodes("scope"):
         section = Section(top.file, node, f"a scope rule of {top.what}", top.mistakes)
-        if not section.entries:
+        if not section.usable:
             continue
         source = _source(section, "source")
         operator = section.choice("operator", OPERATORS, required=True)

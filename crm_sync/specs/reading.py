@@ -83,6 +83,11 @@ class Section:
         else:
             self.add(self.at, f"{what} is {node.shape}; expected a mapping (key: value)")
 
+    @property
+    def usable(self) -> bool:
+        """Tell whether it is a mapping at all, be it an empty one; where it is not, that has been noted."""
+        return isinstance(self.node.value, dict)
+
     def add(self, line: int, message: str, suggestion: str = "") -> None:
         """Note a mistake of this file."""
         self.mistakes.add(self.file, line, message, suggestion)
