@@ -16,6 +16,7 @@ from assets.golden import hub_assets
 from assets.jobs import sync_jobs
 from assets.landing import landing_assets
 from assets.outbound import outbound_assets
+from assets.quality import quality_checks, quality_job
 from assets.reconciliation import reconciliation_assets, reconciliation_checks
 from assets.running import serve
 from crm_sync.settings import Settings
@@ -29,7 +30,8 @@ from sensors.schedules import schedules
 def build_definitions(specs: SpecSet | None = None, **resources: Any) -> Definitions:
     """Build everything from the rule files; `specs` and resources by name override what the environment says."""
     rules = specs or load(Settings.load().config_dir)
-    jobs = sync_jobs(rules)
+    at_rest = quality_checks(rules)
+    jobs = sync_jobs(rules, at_rest)
     return Definitions(
         assets=[
             *landing_assets(rules),
@@ -37,8 +39,8 @@ def build_definitions(specs: SpecSet | None = None, **resources: Any) -> Definit
             *outbound_assets(rules),
             *reconciliation_assets(rules),
         ],
-        asset_checks=[*asset_checks(rules), *reconciliation_checks(rules)],
-        jobs=jobs,
+        asset_checks=[*asset_checks(rules), *reconciliation_checks(rules), *at_rest],
+        jobs=[*jobs, quality_job(at_rest)],
         schedules=schedules(rules),
         sensors=sensors(rules, jobs),
         resources={"library": Library(), **resources},

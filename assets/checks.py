@@ -3,7 +3,9 @@
 Belongs here: checks, their thresholds and severity. Not here: the counting (crm_sync/store), repairs (crm_sync/flows).
 """
 
-from typing import Final
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 from uuid import UUID
 
 from dagster import (
@@ -11,6 +13,9 @@ from dagster import (
     AssetCheckResult,
     AssetChecksDefinition,
     AssetCheckSeverity,
+    MetadataValue,
+    TableMetadataValue,
+    TableRecord,
     asset_check,
 )
 
@@ -66,23 +71,42 @@ def _quarantine(entity: EntitySpec) -> AssetChecksDefinition:
         description=f"At most {MOST_QUARANTINED:.0%} of the source records are refused for their content.",
     )
     def few(library: Library) -> AssetCheckResult:
-        held, linked = library.context.database.run(lambda conn: (holding.count_held(conn), links.count_links(conn)))
+        held, linked, reasons = library.context.database.run(
+            lambda conn: (holding.count_held(conn), links.count_links(conn), holding.quarantine_reasons(conn))
+        )
         mine = [(kind, rows) for (_, name, kind), rows in held.items() if name == entity.name]
         quarantined = sum(rows for kind, rows in mine if kind == "quarantined")
         total = quarantined + sum(rows for (_, name, _), rows in linked.items() if name == entity.name)
-        return judge_quarantine(quarantined, total)
+        return judge_quarantine(quarantined, total, [row for row in reasons if row["entity"] == entity.name])
 
     return few
 
 
-def judge_quarantine(quarantined: int, total: int) -> AssetCheckResult:
-    """Pass where the quarantined share of all source records is small; warn otherwise."""
+def judge_quarantine(quarantined: int, total: int, reasons: Sequence[Mapping[str, Any]] = ()) -> AssetCheckResult:
+    """Pass where the quarantined share of all source records is small; warn otherwise.
+
+    `reasons` are the verdicts of validation in flight: connection, field, code, records. A record may have several.
+    """
     share = quarantined / total if total else 0.0
+    codes: Counter[str] = Counter()
+    for row in reasons:
+        codes[row["code"]] += row["records"]
+    shown = ("connection", "field", "code", "records")
     return AssetCheckResult(
         passed=share <= MOST_QUARANTINED,
         severity=AssetCheckSeverity.WARN,
-        metadata={"quarantined": quarantined, "records": total, "share": share},
+        metadata={
+            "quarantined": quarantined,
+            "records": total,
+            "share": share,
+            **{f"refused for {code}": rows for code, rows in sorted(codes.items())},
+            **({"reasons": _table([{name: row[name] for name in shown} for row in reasons])} if reasons else {}),
+        },
     )
+
+
+def _table(rows: list[dict[str, Any]]) -> TableMetadataValue:
+    return MetadataValue.table([TableRecord(row) for row in rows])
 
 
 def _waiting(connection: ConnectionSpec, entity: EntitySpec) -> AssetChecksDefinition:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dagster import AssetKey, AssetSelection, define_asset_job
+from dagster import AssetChecksDefinition, AssetKey, AssetSelection, define_asset_job
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from assets.naming import hub_key, landing_key, outbound_key, reconciliation_key, streams
@@ -41,14 +41,18 @@ def connections(specs: SpecSet) -> list[str]:
     return list(dict.fromkeys(connection.name for connection, _ in streams(specs)))
 
 
-def sync_jobs(specs: SpecSet) -> list[UnresolvedAssetJobDefinition]:
-    """Build the four jobs of every connection."""
+def sync_jobs(specs: SpecSet, at_rest: Sequence[AssetChecksDefinition] = ()) -> list[UnresolvedAssetJobDefinition]:
+    """Build the four jobs of every connection; the checks `at_rest` look at all records and are no part of them."""
     jobs = []
     for name in connections(specs):
         entities = [entity.name for connection, entity in streams(specs) if connection.name == name]
         landing = [landing_key(name, entity) for entity in entities]
         outbound = [outbound_key(name, entity) for entity in entities]
-        everything = AssetSelection.assets(*landing, *(hub_key(entity) for entity in entities), *outbound)
+        everything: AssetSelection = AssetSelection.assets(
+            *landing, *(hub_key(entity) for entity in entities), *outbound
+        )
+        if at_rest:
+            everything = everything - AssetSelection.checks(*at_rest)
         tags = {CONNECTION_TAG: name}
         jobs += [
             define_asset_job(

@@ -1,4 +1,5 @@
-"""Two schedules per connection: syncs by `interval_seconds` of its spec, and a comparison of everything each night.
+"""Two schedules per connection: syncs by `interval_seconds` of its spec, and a comparison of everything each night; and
+one for the checks of all data at rest.
 
 Belongs here: cron lines and what a tick requests. Not here: the jobs (assets/jobs.py).
 """
@@ -16,6 +17,7 @@ from dagster import (
 
 from assets.jobs import connections, reconcile_name, sync_name
 from assets.partitions import today
+from assets.quality import JOB as AT_REST
 from crm_sync.specs.model import ConnectionSpec, SpecSet
 
 UNDER_WAY = [
@@ -40,7 +42,8 @@ def cron_of(interval_seconds: int) -> str:
 def schedules(specs: SpecSet) -> list[ScheduleDefinition]:
     """Build the schedules; a person switches them on."""
     syncs = [_schedule(specs.connections[name]) for name in connections(specs)]
-    return syncs + [_nightly(name, number) for number, name in enumerate(connections(specs))]
+    nightly = [_nightly(name, number) for number, name in enumerate(connections(specs))]
+    return [*syncs, *nightly, *([_at_rest()] if syncs else [])]
 
 
 def _schedule(connection: ConnectionSpec) -> ScheduleDefinition:
@@ -84,3 +87,14 @@ def _nightly(connection: str, number: int) -> ScheduleDefinition:
         return RunRequest(partition_key=today().isoformat())
 
     return tick
+
+
+def _at_rest() -> ScheduleDefinition:
+    return ScheduleDefinition(
+        name="nightly_checks",
+        job_name=AT_REST,
+        cron_schedule="30 1 * * *",
+        execution_timezone="UTC",
+        default_status=DefaultScheduleStatus.STOPPED,
+        description="Check all data at rest, each night.",
+    )

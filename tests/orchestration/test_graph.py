@@ -60,11 +60,9 @@ def test_a_disabled_connection_leaves_the_graph(rules: Path) -> None:
     path.write_text(off, encoding="utf-8")
     described = describe(build_definitions(load(rules)))
     assert not [key for key in described["assets"] if "hubspot" in key]
-    assert sorted(described["jobs"]) == [
-        f"{kind}_{name}"
-        for kind in ("deliver", "full_refresh", "reconcile", "sync")
-        for name in ("dynamics", "salesforce")
-    ]
+    kinds = ("deliver", "full_refresh", "reconcile", "sync")
+    of_connections = [f"{kind}_{name}" for kind in kinds for name in ("dynamics", "salesforce")]
+    assert sorted(described["jobs"]) == ["check_at_rest", *of_connections]
 
 
 def test_loading_the_definitions_touches_no_database_and_no_network(tmp_path: Path) -> None:

@@ -76,6 +76,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     monkeypatch.setattr(Library, "calls", lambda self, connection: 0)
     monkeypatch.setattr("assets.checks.runs.books", lambda conn, run_ids: found.books)
     monkeypatch.setattr("assets.checks.holding.count_held", lambda conn: {})
+    monkeypatch.setattr("assets.checks.holding.quarantine_reasons", lambda conn: [])
     monkeypatch.setattr("assets.checks.links.count_links", lambda conn: {})
     monkeypatch.setattr("assets.checks.outbox.count_commands", lambda conn: {})
     return found
