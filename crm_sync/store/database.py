@@ -17,6 +17,8 @@ from psycopg import errors as pg_errors
 from psycopg.pq import TransactionStatus
 
 from crm_sync.errors import BadSettings
+from crm_sync.store.dumping import PlainListDumper
+from crm_sync.store.refusals import trouble, without_values
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 """A connection inside a transaction; rows are tuples."""
@@ -63,12 +65,22 @@ class Database:
                 f"The database at {_where(self.url)} is PostgreSQL {version // 10000}; expected {_FLOOR} or newer. "
                 "Upgrade it, or unset CRM_SYNC_DATABASE_URL to use the embedded server."
             )
-        connection.execute("SET search_path TO crm_sync; SET timezone TO 'UTC'")
+        with without_values():
+            connection.execute("SET search_path TO crm_sync; SET timezone TO 'UTC'")
+        connection.adapters.register_dumper(list, PlainListDumper)
         return connection
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Yield a connection in a new transaction (read committed): committed at the end, rolled back on any error."""
+        """Yield a connection in a new transaction (read committed): committed at the end, rolled back on any error.
+
+        The driver's errors leave as StoreTrouble, without the values that they quote.
+        """
+        with without_values(), self._transaction() as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
         connection = self._take()
         try:
             with connection.transaction():
@@ -79,15 +91,16 @@ class Database:
     def run(self, work: Callable[[Connection], _Result]) -> _Result:
         """Do `work` in a transaction, and again from the start after a serialisation failure or a deadlock.
 
-        `work` must have no effect outside the transaction. The last failure is raised.
+        `work` must have no effect outside the transaction. The last failure is raised, as StoreTrouble.
         """
         for attempt in range(_ATTEMPTS):
             try:
-                with self.transaction() as connection:
+                with self._transaction() as connection:
                     return work(connection)
-            except (pg_errors.SerializationFailure, pg_errors.DeadlockDetected):
-                if attempt == _ATTEMPTS - 1:
-                    raise
+            except psycopg.Error as error:
+                again = isinstance(error, pg_errors.SerializationFailure | pg_errors.DeadlockDetected)
+                if not again or attempt == _ATTEMPTS - 1:
+                    raise trouble(error) from None
                 # Jitter, or two that met once would meet again.
                 time.sleep(random.uniform(0.0, 0.02 * 2**attempt))  # noqa: S311
         raise AssertionError("unreachable: the last attempt returns or raises")

@@ -20,6 +20,7 @@ import psycopg
 from crm_sync.errors import Busy, LostLock
 from crm_sync.store.database import Connection, Database, lock_number
 from crm_sync.store.queries import queries
+from crm_sync.store.refusals import trouble, without_values
 
 Q = queries("lease")
 _LOOK_SECONDS: Final = 0.1
@@ -69,6 +70,8 @@ class Leases:
                 row = conn.execute(Q["take"], {"name": name, "holder": self._holder}).fetchone()
         except psycopg.errors.LockNotAvailable:
             raise Busy(self._busy_text(name)) from None
+        except psycopg.Error as error:
+            raise trouble(error) from None
         if row is None:
             raise LostLock(f"The lock {name!r} could not be written down; run again.")
         return int(row[0])
@@ -88,7 +91,8 @@ def own_lock(database: Database, kind: str, name: str, wait_seconds: float) -> I
         number = lock_number(kind, name)
         deadline = time.monotonic() + wait_seconds
         while True:
-            row = conn.execute(Q["try_lock"], {"number": number}).fetchone()
+            with without_values():
+                row = conn.execute(Q["try_lock"], {"number": number}).fetchone()
             if row is not None and row[0]:
                 break
             left = deadline - time.monotonic()

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
+import psycopg
+
 from crm_sync.errors import BadSettings
 from crm_sync.store.database import Database, lock_number
+from crm_sync.store.refusals import trouble
 
 # alembic and sqlalchemy are imported where they are used: they take half a second, and most processes find the database
 # in its current form already.
@@ -60,6 +63,12 @@ def _upgrade(database_url: str) -> None:
             connection.execute(sqlalchemy.text("SET LOCAL search_path TO crm_sync"))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+    except sqlalchemy.exc.DBAPIError as error:
+        if isinstance(error.orig, psycopg.Error):
+            raise trouble(error.orig) from None
+        raise
+    except psycopg.Error as error:
+        raise trouble(error) from None
     except CommandError as error:
         raise BadSettings(
             f"The database was written by another version of crm-sync ({error}). Install the "
