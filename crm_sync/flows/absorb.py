@@ -24,7 +24,7 @@ from crm_sync.flows.wake import wake
 from crm_sync.records import SourceBatch
 from crm_sync.steps.scoping import in_scope
 from crm_sync.steps.validation import Reason, validate
-from crm_sync.store import audit, holding, landing, links, runs
+from crm_sync.store import audit, holding, hub, landing, links, runs
 from crm_sync.store.staging import Connection, ConstraintError
 
 if TYPE_CHECKING:
@@ -118,7 +118,8 @@ def _absorb(ctx: Context, conn: Connection, lens: Lens, batch: SourceBatch, read
             counts["deduplicated"] += 1
         elif before is not None and before.shows_nothing_new(gates[row], stamp_of(batch, row)):
             counts["unchanged"] += 1
-            touched.append(row)
+            if before.state != links.HELD:  # what is held was not decided on: its version must not pass for known
+                touched.append(row)
         elif batch.deleted[row] or not scope[row]:
             if link is None:
                 counts["unchanged" if batch.deleted[row] else "out_of_scope"] += 1
@@ -155,7 +156,9 @@ def _merge(
         return counts
     batch, gates = part(batch, rows), [gates[r] for r in rows]
     texts = {name: column[rows] for name, column in lifted.texts.items()}
-    holding.unquarantine(conn, lens.name, batch.object, batch.record_ids)
+    mended = holding.unquarantine(conn, lens.name, batch.object, batch.record_ids)
+    # Nothing was sent to them while they were held.
+    hub.enqueue_changes(conn, lens.entity.name, [known[i].hub_id for i in mended if i in known])
     goldens = Goldens(ctx, conn, lens.entity, lens.hub_form)
     linked = [known[i].hub_id if i in known else None for i in batch.record_ids]
     placed = identify(ctx, conn, lens, goldens, texts, batch.hub_ids, linked)

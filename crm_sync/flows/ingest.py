@@ -162,7 +162,12 @@ def _land(ctx: Context, conn: Connection, lens: Lens, batch: SourceBatch, reason
             counts["out_of_scope"] += 1
         elif last is not None and last.shows_nothing_new(gates[row], stamp_of(batch, row)):
             counts["unchanged"] += 1
-            if last.version != batch.versions[row] and last.stamp is not None and last.stamp <= stamp_of(batch, row):
+            if (
+                last.state != links.HELD
+                and last.version != batch.versions[row]
+                and last.stamp is not None
+                and last.stamp <= stamp_of(batch, row)
+            ):
                 newer.append(row)
         else:
             changed.append(row)

@@ -165,4 +165,5 @@ def _closed(conn: Connection, lens: Lens, link_ids: Sequence[int]) -> Mask:
     for link_id, name in cells:
         if name in position:
             closed[row[link_id], position[name]] = True
+    closed[[row[link_id] for link_id in holding.quarantined_links(conn, link_ids)]] = True
     return closed

@@ -20,7 +20,7 @@ from crm_sync.flows.lens import Lens
 from crm_sync.records import Action, Command, Outcome
 from crm_sync.steps.merging import Shadow
 from crm_sync.steps.planning import delivered
-from crm_sync.store import hub, links, outbox
+from crm_sync.store import hub, inbox, links, outbox
 from crm_sync.store.database import Connection
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def take_receipts(
 ) -> None:
     """Write links and shadows of delivered commands and settle them, inside the caller's transaction.
 
-    An update whose record was read and absorbed meanwhile stays unsettled: nobody knows which came first, so it is
-    read back.
+    Where a record was read and absorbed between intent and answer, that read may be newer than our write: the receipt
+    counts, and a notice has the record read and merged once more, past the gate.
     """
     if not done:
         return
@@ -73,11 +73,14 @@ def take_receipts(
             write.append((command, outcome, None, ids[outcome.record_id or ""]))
         elif command.action is Action.UPDATE:
             link = stored.get(intents[command.command_id].link_id or 0)
-            if link is not None and (link.version, link.stamp) == carried[command.command_id].seen:
+            if link is not None:
                 write.append((command, outcome, link, link.link_id))
     _write_shadows(ctx, conn, lens, goldens, roots, intents, write)
-    written = {c.command_id for c, _, _, _ in write} | {c.command_id for c, _ in made}
-    outbox.settle(conn, sorted(written))
+    overtaken = [x for c, _, x, _ in write if x is not None and (x.version, x.stamp) != carried[c.command_id].seen]
+    links.forget_gates(conn, [x.link_id for x in overtaken])
+    links.forget_versions(conn, [x.link_id for x in overtaken])
+    inbox.put_notices(conn, "overtaken", [(x.connection, x.object, x.record_id) for x in overtaken])
+    outbox.settle(conn, [c.command_id for c, _ in pairs])
 
 
 def _write_shadows(
@@ -119,13 +122,19 @@ def _write_shadows(
             lens,
             [link_id for _, _, _, link_id in write],
             shadow,
-            [(link.gate or 0) if link else 0 for _, _, link, _ in write],
+            # A receipt with a stamp tells our write from all that came before: whatever is read later counts. Without
+            # one, old values with the old stamp are a read from before our write.
+            [(link.gate or 0) if link and o.stamp is None else 0 for _, o, link, _ in write],
             [o.version for _, o, _, _ in write],
-            [o.stamp or (link.stamp if link else None) for _, o, link, _ in write],
+            [_newer(o.stamp, link.stamp if link else None) for _, o, link, _ in write],
             sealed,
             [True] * len(write),
         ),
     )
+
+
+def _newer(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max((stamp for stamp in (one, other) if stamp is not None), default=None)
 
 
 def _base(link: links.LinkRow | None) -> bytes:

@@ -18,7 +18,7 @@ from crm_sync.flows import shadows
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.lens import Lens
 from crm_sync.steps.merging import Cell, Disposition
-from crm_sync.store import audit, holding, runs
+from crm_sync.store import audit, holding, hub, runs
 from crm_sync.store.database import Connection
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ def _questions(ctx: Context, conn: Connection, lens: Lens, goldens: Goldens, tol
     position = {f.name: p for p, f in enumerate(lens.fields)}
     crm, vectors = lens.hash(reads.texts).view(np.int64), _hub_hashes(lens, goldens, told).view(np.int64)
     moot: list[int] = []
+    opened: list[UUID] = []
     superseded: list[int] = []
     for cell in holding.open_cells(conn, reads.link_ids):
         row, place = rows[cell.link_id], position.get(cell.field)
@@ -112,7 +113,10 @@ def _questions(ctx: Context, conn: Connection, lens: Lens, goldens: Goldens, tol
                 superseded.append(cell.review_id)
         elif reads.texts[row, place] != "-":
             moot.append(cell.review_id)
+            opened.append(reads.hub_ids[row])
     holding.close_reviews(conn, moot, "moot")
+    # The cell was closed outbound: what the hub holds by now may have to be sent.
+    hub.enqueue_changes(conn, lens.entity.name, opened)
     holding.close_reviews(conn, superseded, "superseded")
     cells = list(zip(*np.nonzero(hold), strict=True))
     if not cells:
@@ -172,6 +176,7 @@ def _parking(ctx: Context, conn: Connection, lens: Lens, told: Told) -> Counter[
         or (not wait[rows[link_id], position[name]] and reads.texts[rows[link_id], position[name]] != "-")
     ]
     holding.unpark_in(conn, over)
+    hub.enqueue_changes(conn, lens.entity.name, [reads.hub_ids[rows[link_id]] for link_id, _ in over])
     parked = [
         holding.ParkedIn(
             reads.link_ids[row],

@@ -137,11 +137,17 @@ def quarantine(conn: Connection, place: Place, rows: Iterable[Quarantined]) -> N
         conn.execute(Q["quarantine_staged"])
 
 
-def unquarantine(conn: Connection, connection: str, object_name: str, record_ids: Sequence[str]) -> int:
-    """Take records out of quarantine (a newer version is acceptable); return how many were in it."""
-    return conn.execute(
+def unquarantine(conn: Connection, connection: str, object_name: str, record_ids: Sequence[str]) -> list[str]:
+    """Take records out of quarantine (a newer version is acceptable); return those that were in it."""
+    rows = conn.execute(
         Q["unquarantine"], {"connection": connection, "object": object_name, "record_ids": list(record_ids)}
-    ).rowcount
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def quarantined_links(conn: Connection, link_ids: Sequence[int]) -> list[int]:
+    """Return the links whose record is in quarantine: the CRM holds a version of it that nobody decided on."""
+    return [row[0] for row in conn.execute(Q["quarantined_links"], {"link_ids": list(link_ids)}).fetchall()]
 
 
 def open_cells(conn: Connection, link_ids: Sequence[int]) -> list[OpenCell]:

@@ -7,7 +7,7 @@ Belongs here: tables identity_link and shadow. Not here: which records match (st
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -127,7 +127,12 @@ def seen(conn: Connection, connection: str, object_name: str, record_ids: Sequen
     for record_id, gate, version, stamp, state, wrote in rows:
         # What is held was read later than what was merged.
         if state == HELD or record_id not in found:
-            found[record_id] = Seen(gate, version, stamp, state, wrote)
+            last = found[record_id].stamp if record_id in found else None
+            newest = max((s for s in (stamp, last) if s is not None), default=None)
+            found[record_id] = Seen(gate, version, newest, state, wrote)
+        elif stamp is not None and found[record_id].state == HELD:
+            held = found[record_id]
+            found[record_id] = replace(held, stamp=max(stamp, held.stamp or stamp))
     return found
 
 

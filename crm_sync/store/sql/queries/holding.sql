@@ -9,7 +9,14 @@ set gate = excluded.gate, stamp = excluded.stamp, reasons = excluded.reasons, bo
 -- name: unquarantine
 -- Records that became acceptable.
 delete from quarantine
-where connection = %(connection)s and object = %(object)s and record_id = any(%(record_ids)s);
+where connection = %(connection)s and object = %(object)s and record_id = any(%(record_ids)s)
+returning record_id;
+
+-- name: quarantined_links
+-- Links whose record is in quarantine.
+select l.link_id from identity_link l
+join quarantine q on q.connection = l.connection and q.object = l.object and q.record_id = l.record_id
+where l.link_id = any(%(link_ids)s);
 
 -- name: open_cells
 -- Cells with an open question.

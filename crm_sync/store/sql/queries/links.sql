@@ -18,7 +18,7 @@ select l.record_id, s.gate, s.version, s.stamp, l.state, s.wrote
 from identity_link l join shadow s using (link_id)
 where l.connection = %(connection)s and l.object = %(object)s and l.record_id = any(%(record_ids)s)
 union all
-select record_id, gate, null, null, 'held', false from quarantine
+select record_id, gate, null, stamp, 'held', false from quarantine
 where connection = %(connection)s and object = %(object)s and record_id = any(%(record_ids)s)
 union all
 select record_id, gate, null, null, 'held', false from review
