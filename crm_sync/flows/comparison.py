@@ -202,13 +202,15 @@ def _cells(
             row, place = row_of[link_id], position_of[name]
             open_[row, place] = True
             held[row, place] = texts[row, place] == f"{TAG}{target}"
-    parked, withheld = (
+    # A refused value that is named in an older form may be the very one that a plan in this form would send.
+    unnamed = {cell for cell, form_id in waiting.withheld.items() if form_id != lens.form.form_id}
+    parked, withheld, unknown = (
         np.array([[(x.hub_id, f.name) in cells for f in lens.fields] for x in there], dtype=np.bool_)
-        for cells in (waiting.outward, waiting.withheld)
+        for cells in (waiting.outward, waiting.withheld, unnamed)
     )
     drift = differing(crm, texts == ABSENT, refused, shadow, sent, held)
     queued = np.array([hubs[x.hub_id].command is not None or hubs[x.hub_id].changed for x in there], dtype=np.bool_)
-    lag = lagging(plans, queued, parked)
+    lag = lagging(plans, queued, parked | unknown)
     masks: list[tuple[Finding, Mask]] = [(Finding.DIFFERING, drift), (Finding.LAGGING, lag)]
     masks.append((Finding.HELD, open_ | parked | withheld))
     out: list[list[Mark]] = []

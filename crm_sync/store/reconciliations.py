@@ -64,12 +64,12 @@ class RecordState:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Cells that wait: references inbound as (link id, field) -> target record id, references outward and values that
-    the CRM refused as (hub id, field)."""
+    """Cells that wait: references inbound as (link id, field) -> target record id, outward as (hub id, field), and
+    values that the CRM refused as (hub id, field) -> the form in which the value is named."""
 
     inbound: Mapping[tuple[int, str], str]
     outward: frozenset[tuple[UUID, str]]
-    withheld: frozenset[tuple[UUID, str]]
+    withheld: Mapping[tuple[UUID, str], int]
 
 
 def one_moment(conn: Connection) -> None:
@@ -142,5 +142,5 @@ def waiting(conn: Connection, connection: str, link_ids: Sequence[int], hub_ids:
     return Waiting(
         {(r[0], r[1]): r[2] for r in inbound},
         frozenset((r[0], r[1]) for r in outward),
-        frozenset((r[0], r[1]) for r in withheld),
+        {(r[0], r[1]): r[2] for r in withheld},
     )

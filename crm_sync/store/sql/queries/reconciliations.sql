@@ -49,4 +49,4 @@ select hub_id, field from parked_out where connection = %(connection)s and hub_i
 
 -- name: withheld
 -- Values of golden records that one CRM refused.
-select hub_id, field from withheld where connection = %(connection)s and hub_id = any(%(hub_ids)s);
+select hub_id, field, form_id from withheld where connection = %(connection)s and hub_id = any(%(hub_ids)s);
