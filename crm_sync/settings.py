@@ -5,12 +5,20 @@ Belongs here: values of this machine and installation. Not here: rules that a bu
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from crm_sync.errors import BadSettings
+
+WEAKER_TLS: Final = "weaker-by-choice"
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +28,8 @@ class Settings:
     state_dir       where everything embedded keeps its files (database, emulators, logs). CRM_SYNC_STATE_DIR, default
     .state
     config_dir      where the rule files are. CRM_SYNC_CONFIG_DIR, default config
-    database_url    an ordinary Postgres server; None means the embedded one in state_dir. CRM_SYNC_DATABASE_URL
+    database_url    an ordinary Postgres server; None means the embedded one in state_dir. CRM_SYNC_DATABASE_URL. Over
+    the network its certificate and name are checked (sslmode=verify-full); less needs CRM_SYNC_DATABASE_TLS
     master_key      base64 of 32 bytes that wraps all other keys. CRM_SYNC_MASTER_KEY, or the file
     CRM_SYNC_MASTER_KEY_FILE
     ca_bundle       PEM file to trust instead of the system's. CRM_SYNC_CA_BUNDLE, default none
@@ -56,9 +65,82 @@ class Settings:
         return cls(
             state_dir=Path(env.get("CRM_SYNC_STATE_DIR") or ".state").absolute(),
             config_dir=Path(env.get("CRM_SYNC_CONFIG_DIR") or "config").absolute(),
-            database_url=env.get("CRM_SYNC_DATABASE_URL") or None,
+            database_url=secured(env["CRM_SYNC_DATABASE_URL"], env) if env.get("CRM_SYNC_DATABASE_URL") else None,
             master_key=key,
             ca_bundle=Path(ca_bundle).absolute() if ca_bundle else None,
             batch_rows=int(rows_text),
             environment=env,
         )
+
+
+def secured(url: str, environment: Mapping[str, str]) -> str:
+    """Return the database's URL such that nobody between us and the server can read or answer for it.
+
+    Unless the server is on this machine, its certificate is checked, and that it is its own: sslmode=verify-full,
+    against the authorities of the URL, of PGSSLROOTCERT, of ~/.postgresql/root.crt, or else of the system. BadSettings
+    where the URL asks for less and CRM_SYNC_DATABASE_TLS does not say that this is a choice.
+    """
+    try:
+        parts = urlsplit(url)
+        asked = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        hosts = _hosts(parts.netloc, asked, environment)
+    except ValueError:
+        parts, asked, hosts = urlsplit(""), {}, []
+    if parts.scheme not in ("postgresql", "postgres"):
+        raise BadSettings(
+            "CRM_SYNC_DATABASE_URL is not a database address; expected postgresql://user:password@host:port/database."
+        )
+    choice = environment.get("CRM_SYNC_DATABASE_TLS") or "verify-full"
+    if choice not in ("verify-full", WEAKER_TLS):
+        raise BadSettings(f"CRM_SYNC_DATABASE_TLS is {choice!r}; expected verify-full (the default) or {WEAKER_TLS}.")
+    if all(_is_here(host) for host in hosts):
+        return url
+    mode = asked.get("sslmode") or environment.get("PGSSLMODE") or ""
+    if mode not in ("", "verify-full"):
+        if choice != WEAKER_TLS:
+            raise BadSettings(
+                f"The database's address asks for sslmode={mode}, which lets others on the way read along or answer in "
+                f"the server's place. Leave sslmode out (verify-full is the default), or set CRM_SYNC_DATABASE_TLS="
+                f"{WEAKER_TLS} if the way there is safe otherwise."
+            )
+        _warn(f"The connection to the database is only as safe as sslmode={mode}, by choice (CRM_SYNC_DATABASE_TLS).")
+        return url
+    further = [] if "sslmode" in asked else ["sslmode=verify-full"]
+    if "sslrootcert" not in asked and not environment.get("PGSSLROOTCERT") and not _own_authorities(environment):
+        further.append("sslrootcert=system")
+    return "&".join([url if "?" in url else f"{url}?", *further]).replace("?&", "?", 1) if further else url
+
+
+def _hosts(netloc: str, asked: Mapping[str, str], environment: Mapping[str, str]) -> list[str]:
+    # What is really dialled: hostaddr before host, several of them with commas between; none at all is a local socket.
+    named = asked.get("hostaddr") or asked.get("host") or netloc.rpartition("@")[2]
+    named = named or environment.get("PGHOSTADDR") or environment.get("PGHOST") or ""
+    if not named and (asked.get("service") or environment.get("PGSERVICE")):
+        return ["named in a service file"]
+    return [_without_port(unquote(host)) for host in named.split(",")]
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host if host.count(":") > 1 else host.partition(":")[0]
+
+
+def _is_here(host: str) -> bool:
+    if host in ("", "localhost") or host.startswith(("/", "@")):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _own_authorities(environment: Mapping[str, str]) -> bool:
+    home = environment.get("HOME")
+    return bool(home) and (Path(str(home)) / ".postgresql" / "root.crt").exists()
+
+
+@lru_cache
+def _warn(message: str) -> None:
+    # Once a process, however often it reads its settings.
+    _LOG.warning(message)
