@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -11,7 +12,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from typer.testing import CliRunner
 
+from crm_sync.cli.app import app
 from crm_sync.connectors.base import Connector
 from crm_sync.errors import Misconfigured
 from crm_sync.flows import reconcile as reconciling
@@ -20,6 +23,7 @@ from crm_sync.flows.context import Context
 from crm_sync.flows.reconcile import ReconcileReport, differences, examine, reconcile
 from crm_sync.records import Page, SourceBatch
 from crm_sync.store import reconciliations
+from crm_sync.store.clock import SystemClock
 from crm_sync.store.reconciliations import Reconciliation
 from tests.scenarios.conftest import SetStage, set_stage  # noqa: F401
 from tests.scenarios.reading import well_known
@@ -280,3 +284,39 @@ def test_a_crm_cannot_be_compared_as_it_was(stage: Stage) -> None:
         assert reconcile(ctx, *HUBSPOT, day=today - timedelta(days=1)).day == today - timedelta(days=1)
         with pytest.raises(Misconfigured, match="There is no connection 'nowhere'"):
             examine(ctx, "nowhere", "contact")
+
+
+def crm_sync(stage: Stage, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str, str]:
+    """Run a command in this process; return its exit code and what it printed and said."""
+    for name, value in stage.settings.environment.items():
+        monkeypatch.setenv(name, value)
+    done = CliRunner().invoke(app, ["reconcile", *arguments], catch_exceptions=False)
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_the_command_tells_and_ends_by_the_threshold(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, told, _ = crm_sync(stage, monkeypatch, "-c", "hubspot", "-e", "contact")
+    assert code == 0 and "differing" in told and "hubspot/contact" not in told
+    records = shown(stage, 3)
+    for record_id in records:
+        stage.change(*HUBSPOT, record_id, job_title="Told on the screen")
+    code, told, _ = crm_sync(stage, monkeypatch)
+    assert code == 1
+    assert f"hubspot/contact: 3 differing (job_title 3): {', '.join(sorted(records))}" in told
+    code, told, _ = crm_sync(stage, monkeypatch, "-e", "account", "--json")
+    found = json.loads(told)
+    assert code == 0 and [r["connection"] for r in found["reports"]] == list(stage.specs.connections)
+
+
+def test_a_crm_that_is_down_is_missed_and_the_others_are_compared(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.screens["hubspot"].down(True)
+    monkeypatch.setattr(SystemClock, "sleep", lambda self, seconds: None)
+    try:
+        code, told, said = crm_sync(stage, monkeypatch, "-e", "account", "--json")
+    finally:
+        stage.screens["hubspot"].down(False)
+    found = json.loads(told)
+    assert code == 1 and list(found["missed"]) == ["hubspot"], said
+    assert [r["connection"] for r in found["reports"]] == ["salesforce", "dynamics"]
