@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
@@ -22,6 +22,7 @@ from crm_sync.cli.locally import emulate, ui
 from crm_sync.cli.quality import quality
 from crm_sync.cli.reconciling import reconcile
 from crm_sync.cli.showing import as_json, progress, show
+from crm_sync.cli.telling import history_rows
 from crm_sync.cli.up import up
 from crm_sync.errors import BadCredentials, BadSettings
 from crm_sync.store.crypto import new_master_key
@@ -76,7 +77,9 @@ def sync(
 def status(json: Json = False) -> None:
     """Say how far each connection is.
 
-    Per connection and entity: age of the last read, links, what waits and what is held.
+    Per connection and entity: time and age of the last read, links, what waits to be sent, and what is held: in
+    quarantine, in review, withheld (a value that the CRM refused while it took the rest of the record), parked (waits
+    for a record that it refers to), dead (given up).
 
     Example:  crm-sync status --json
     """
@@ -87,7 +90,11 @@ def status(json: Json = False) -> None:
     if json:
         typer.echo(as_json(dataclasses.asdict(report)))
         return
-    show(report.rows, json=False, empty="No connection is enabled; see config/connections.yaml.")
+    show(
+        [_told(row, report.rows) for row in report.rows],
+        json=False,
+        empty="No connection is enabled; see config/connections.yaml.",
+    )
     named = ("connection", "entity", "action", "error_class", "error_code")
     kinds = Counter(tuple(letter[name] for name in named) for letter in report.dead_letters)
     dead = [dict(zip(named, kind, strict=True)) | {"commands": rows} for kind, rows in sorted(kinds.items(), key=str)]
@@ -95,6 +102,17 @@ def status(json: Json = False) -> None:
         if rows:
             typer.echo(f"\n{title}:")
             show(rows, json=False, empty="")
+
+
+_RARE = ("enabled", "unfinished_read", "incomplete", "oldest_waiting_seconds", "unsettled")
+_USUAL: dict[str, object] = {"enabled": True}
+
+
+def _told(row: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a row as a person wants it: whole seconds, and what is as usual in every row left out."""
+    dull = {name for name in _RARE if all(other[name] == _USUAL.get(name, 0) for other in rows)}
+    read_at = row["read_at"] and f"{row['read_at'][:19]}Z"
+    return {name: value for name, value in (row | {"read_at": read_at}).items() if name not in dull}
 
 
 @app.command()
@@ -142,9 +160,13 @@ def explain(
         typer.echo(as_json(dataclasses.asdict(found)))
         return
     typer.echo(f"{entity} {found.hub_id}\n")
-    for title, rows in (("links", found.links), ("now", found.fields), ("history", found.history)):
+    for title, rows, empty in (
+        ("in the CRMs", found.links, "nowhere; the next sync creates it"),
+        ("in the hub now", found.fields, "nothing"),
+        ("how it came about", history_rows(found.history), "no change of it was ever decided on"),
+    ):
         typer.echo(f"{title}:")
-        show(rows, json=False, empty="none")
+        show(rows, json=False, empty=empty)
         typer.echo("")
 
 

@@ -77,6 +77,11 @@ def demo(
         typer.echo(f"\nOur keys and fields in the CRMs: {len(created)} created.")
         typer.echo("\nThe first sync, by connection and entity:\n")
         print_table(table)
+        typer.echo(
+            "\n  matched: joined a golden record that another CRM had brought; quarantined: refused for its content;"
+            "\n  in review: waits for a person; withheld: a value that a CRM refused while it took the rest;"
+            "\n  dead: commands given up; balanced: every record read is accounted for."
+        )
         typer.echo("\nThe story:\n")
         for line in story.lines:
             typer.echo(f"  {line}")

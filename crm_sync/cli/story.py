@@ -13,6 +13,7 @@ from uuid import UUID
 
 from crm_sync.cli.desk import Desk
 from crm_sync.cli.rounds import Rounds
+from crm_sync.cli.telling import sentence
 from crm_sync.errors import CrmSyncError
 from crm_sync.flows.context import open_context
 from crm_sync.flows.edit import edit
@@ -77,11 +78,7 @@ class Story:
         self._judge(bool(told.history), f"the {title} can be explained")
         self.lines.append(f"The policy {policy} settles it: {next(iter(seen), None)!r}. `crm-sync explain` says why:")
         for row in told.history[-6:]:
-            why = f"{row['decision']} by {row.get('rule') or row['action']}"
-            self.lines.append(
-                f"  {row['at'][:19]} {row['direction']:4} {row['connection']:10} {row['action']:8} {why}: "
-                f"before {row['before']!r}, incoming {row['incoming']!r}"
-            )
+            self.lines.append(f"  {row['at'][:19]} {sentence(row)}")
 
     def _people_known_everywhere(self) -> list[tuple[UUID, dict[str, str]]]:
         """Return two golden records with their record ids, linked once in every CRM and without an open question."""

@@ -67,7 +67,7 @@ def test_status_and_explain_work_on_what_the_demo_left(told: dict[str, Any], sta
     assert all(row["links"] and row["waiting"] == 0 and row["unsettled"] == 0 for row in rows)
     assert "nothing" not in crm_sync(folder, "status", **key).stderr
     done = crm_sync(folder, "explain", "contact", "salesforce:no-such-id", **key)
-    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.returncode == 2 and "Traceback" not in done.stderr
 
 
 def test_what_cannot_be_delivered_is_missed_and_said_and_the_sensor_sees_it(
