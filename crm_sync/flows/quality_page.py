@@ -9,6 +9,7 @@ import os
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import Any, Final
@@ -42,7 +43,8 @@ def write(path: Path, reports: Sequence[QualityReport]) -> Path:
         fresh.write_text(page(reports), encoding="utf-8")
         fresh.replace(path)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):
+            fresh.unlink()
         raise BadSettings(
             f"The report {path} cannot be written ({type(error).__name__}). Choose a file in a directory that may be "
             "written."
