@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -66,7 +67,7 @@ class Stage:
     emulators: EmulatorProcess
     screens: dict[str, Screen] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def specs(self) -> SpecSet:
         return load(self.settings.config_dir, self.settings.environment)
 

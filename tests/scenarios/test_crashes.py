@@ -33,12 +33,11 @@ def _small_pages() -> Iterator[None]:
 
 
 def passing(stage: Stage) -> Counter[str]:
-    """Run an undisturbed sync to quiet; return how often its first round passed each boundary."""
+    """Run an undisturbed sync; return how often it passed each boundary."""
     passed: Counter[str] = Counter()
     with stage.opened() as ctx:
         ctx.boundary = lambda name: passed.update([name])
         sync(ctx)
-    stage.settle()
     return passed
 
 
@@ -82,14 +81,14 @@ def pair(set_stage: SetStage) -> Iterator[Pair]:
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-@pytest.mark.parametrize("when", ["the first time", "half-way", "the last time"])
+@pytest.mark.parametrize("when", ["the first time", "the last time"])
 def test_killed_and_run_again(pair: Pair, boundary: str, when: str) -> None:
     chapter = next(pair.chapters)
     live_on(pair.calm, chapter)
     live_on(pair.troubled, chapter)
     times = passing(pair.calm.stage)[boundary]
     assert times >= 1, f"no sync ever passes {boundary}"
-    nth = {"the first time": 1, "half-way": (times + 1) // 2, "the last time": times}[when]
+    nth = 1 if when == "the first time" else times
     assert killed_sync(pair.troubled.stage, boundary, nth), f"{boundary} was not passed {nth} times"
     pair.troubled.stage.settle()
     same(pair.calm, pair.troubled)
