@@ -181,12 +181,9 @@ def _merge(
         links=[known.get(i) for i in batch.record_ids],
         read_run_id=read_run_id,
     )
+    there = [(h, i) for p, i in zip(placed.placements, placed.identities, strict=True) if (h := p.hub_id) is not None]
+    goldens.remember_keys([h for h, _ in there], [i for _, i in there])
     counts += fold(work)
-    rows_with_hub = [r for r, p in enumerate(placed.placements) if p.hub_id is not None]
-    goldens.add_match_keys(
-        [h for r in rows_with_hub if (h := placed.placements[r].hub_id) is not None],
-        [placed.identities[r] for r in rows_with_hub],
-    )
     return counts
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from crm_sync.errors import Refused
+from crm_sync.errors import Misconfigured
 from crm_sync.flows import shadows
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.verdicts import CONTENTS
@@ -30,7 +30,7 @@ class Explanation:
 
 
 def find(ctx: Context, entity: str, reference: str) -> UUID:
-    """Return the hub id meant by a hub id or "<connection>:<record id>"; Refused where there is none."""
+    """Return the hub id meant by a hub id or "<connection>:<record id>"; Misconfigured where there is none."""
 
     def look(conn: Connection) -> UUID | None:
         connection, colon, record_id = reference.partition(":")
@@ -41,13 +41,18 @@ def find(ctx: Context, entity: str, reference: str) -> UUID:
             hub_id = UUID(reference)
         except ValueError:
             return None
-        return hub.roots(conn, [hub_id]).get(hub_id)
+        root = hub.roots(conn, [hub_id]).get(hub_id)
+        # A hub id says nothing of its entity, its records in the CRMs do.
+        objects = {(name, m.object) for (name, mapped), m in ctx.specs.mappings.items() if mapped == entity}
+        found = [] if root is None else links.links_by_hub(conn, [root])
+        return None if found and not any((x.connection, x.object) in objects for x in found) else root
 
     found = ctx.database.run(look)
     if found is None:
-        raise Refused(
-            f"No {entity} {reference!r} is known; expected a hub id, or <connection>:<record id> of a record "
-            "that was read."
+        places = ", ".join(name for name, mapped in ctx.specs.mappings if mapped == entity)
+        raise Misconfigured(
+            f"No {entity} {reference!r} is known; expected a hub id, or <connection>:<record id> of a record that was "
+            f"read, where the connection is one of: {places}."
         )
     return found
 
@@ -58,16 +63,19 @@ def explain(ctx: Context, entity: str, reference: str, field: str | None = None)
     hub_id = find(ctx, entity, reference)
     wanted = [f for f in spec.fields if field in (None, f.name)]
     if not wanted:
-        raise Refused(f"{entity} has no field {field!r}; its fields are: {', '.join(spec.field_names)}.")
+        raise Misconfigured(f"{entity} has no field {field!r}; its fields are: {', '.join(spec.field_names)}.")
 
     def work(conn: Connection) -> Explanation:
         goldens = Goldens(ctx, conn, spec, ctx.streams(entity)[0].hub_form)
         goldens.load([hub_id])
         doc = goldens.docs([hub_id])[0]
-        golden = goldens[hub_id]
         order = {name: place for place, name in enumerate(spec.field_names)}
         now = [
-            {"field": f.name, "value": _shown(doc.get(f.name, NULL)), "source": golden.sources[order[f.name]] or None}
+            {
+                "field": f.name,
+                "value": _shown(doc.get(f.name, NULL)),
+                "source": goldens.source(hub_id, order[f.name]) or None,
+            }
             for f in wanted
         ]
         there = [
@@ -112,4 +120,6 @@ def _history(ctx: Context, conn: Connection, goldens: Goldens, hub_id: UUID, wan
 
 
 def _shown(text: str | None) -> str | None:
+    if text in ("b:1", "b:0"):
+        return "true" if text == "b:1" else "false"
     return None if text is None or text in (NULL, "-") else text[2:]

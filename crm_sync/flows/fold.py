@@ -236,15 +236,15 @@ def _decide(
         shown = lens.crm_texts(texts, wanted[some])
         projectable[some] = references.outward(conn, lens, shown, wanted[some]) & (shown != ABSENT)
         projected[some] = lens.hash(shown)
-    picked = [goldens[h] for h in reads.hub_ids]
+    earliest, latest = goldens.evidence(reads.hub_ids, lens.places)
     side = HubSide(
         hashes=vectors,
         null=null,
         projected=projected,
         projectable=projectable,
-        rank=lens.ranks_of([g.sources for g in picked]),
-        earliest=np.stack([g.earliest for g in picked])[:, lens.places],
-        latest=np.stack([g.latest for g in picked])[:, lens.places],
+        rank=lens.ranks_of(*goldens.sources(reads.hub_ids)),
+        earliest=earliest,
+        latest=latest,
     )
     merged = merge(lens.rules, incoming, shadow, side, sent)
     telling = np.isin(merged.cells, (Cell.TAKE, Cell.HOLD)) | merged.conflict
@@ -281,13 +281,15 @@ def _as_created(
 
 def _take(lens: Lens, goldens: Goldens, told: Told) -> None:
     reads, merged = told.reads, told.merged
-    for row, position in zip(*np.nonzero(merged.took), strict=True):
-        goldens.set(
-            reads.hub_ids[row],
+    for position in np.flatnonzero(merged.took.any(axis=0)):
+        rows = np.flatnonzero(merged.took[:, position])
+        goldens.set_column(
+            [reads.hub_ids[r] for r in rows],
             lens.fields[position].name,
-            told.lifted[row, position],
-            merged.hub[row, position],
-            (int(reads.earliest[row]), int(reads.latest[row])),
+            told.lifted[rows, position],
+            merged.hub[rows, position],
+            reads.earliest[rows],
+            reads.latest[rows],
             lens.name,
         )
 

@@ -10,17 +10,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from crm_sync.records import NULL, Hashes
+from crm_sync.records import NULL, Hashes, Texts
 from crm_sync.specs.model import EntitySpec
 from crm_sync.steps.hashing import hash_texts, pack_vectors, unpack_vectors
-from crm_sync.steps.matching import Identity, digest, identities
+from crm_sync.steps.matching import Digester, Identity, Key, identities
 from crm_sync.store import hub, matchkeys
 from crm_sync.store.database import Connection
 from crm_sync.store.forms import Form, load_form
@@ -33,109 +33,126 @@ NOBODY = ""
 _DOC = "hub_record.doc"
 
 
-@dataclass(slots=True)
-class Golden:
-    """One golden record. `vector`, `earliest`, `latest`, `sources` follow the entity's fields; `doc` is None until
-    decrypted."""
-
-    hub_id: UUID
-    vector: NDArray[np.uint64]
-    earliest: NDArray[np.int64]
-    latest: NDArray[np.int64]
-    sources: list[str]
-    doc: dict[str, str] | None
-    sealed: bytes | None
-    is_new: bool = False
-    is_changed: bool = False
-
-
 class Goldens:
-    """The golden records that one transaction touches. Call `flush` once at the end."""
+    """The golden records that one transaction touches, as columns. Call `flush` once at the end.
+
+    All take hub ids of loaded (or created) golden records. Rows of arrays follow the ids given, columns the entity's
+    fields.
+    """
 
     def __init__(self, ctx: Context, conn: Connection, entity: EntitySpec, form: Form) -> None:
         self._ctx = ctx
         self._conn = conn
         self._entity = entity
         self._form = form
-        self._rows: dict[UUID, Golden] = {}
-        self._keys: dict[UUID, bytes] = {}
         self._order = {name: place for place, name in enumerate(entity.field_names)}
         self._null = hash_texts(np.array([NULL], dtype=object), ctx.vector_key)[0]
-
-    def __getitem__(self, hub_id: UUID) -> Golden:
-        return self._rows[hub_id]
+        self._keys: dict[UUID, bytes] = {}
+        self._row: dict[UUID, int] = {}
+        self._ids: list[UUID] = []
+        width = len(self._order)
+        self._vectors = np.zeros((0, width), dtype=np.uint64)
+        self._earliest = np.zeros((0, width), dtype=np.int64)
+        self._latest = np.zeros((0, width), dtype=np.int64)
+        self._sources = np.zeros((0, width), dtype=np.int32)
+        self._docs: list[dict[str, str] | None] = []
+        self._sealed: list[bytes | None] = []
+        self._new: set[int] = set()
+        self._changed: set[int] = set()
+        self._source_names: list[str] = [NOBODY]
+        self._source_codes = {NOBODY: 0}
+        self._match_keys: set[tuple[Key, UUID]] = set()
+        self._digester = Digester(entity.name, ctx.keyring.match_key())
 
     def load(self, hub_ids: Iterable[UUID]) -> None:
         """Load golden records that are not loaded yet. One in an older form is brought to the current form in
         memory."""
-        missing = [h for h in dict.fromkeys(hub_ids) if h not in self._rows]
+        missing = [h for h in dict.fromkeys(hub_ids) if h not in self._row]
         if not missing:
             return
-        stored = hub.load_hub_records(self._conn, missing)
-        self._keys.update(self._ctx.keyring.subject_keys(self._conn, list(stored)))
-        older: list[Golden] = []
+        found = list(hub.load_hub_records(self._conn, missing).values())
+        self._keys.update(self._ctx.keyring.subject_keys(self._conn, [r.hub_id for r in found]))
+        stored = [r for r in found if r.form_id == self._form.form_id]
         width = len(self._order)
-        for hub_id, row in stored.items():
-            current = row.form_id == self._form.form_id
-            # In an older form the evidence still follows that form's fields; it is re-read by name below.
-            golden = Golden(
-                hub_id,
-                unpack_vectors([row.vector], width)[0] if current else np.zeros(width, dtype=np.uint64),
-                *(_evidence(row.evidence) if current else (np.zeros(width, np.int64), np.zeros(width, np.int64))),
-                sources=list(row.sources) if current else [NOBODY] * width,
-                doc=None,
-                sealed=row.doc,
+        if stored:
+            evidence = np.frombuffer(b"".join(r.evidence for r in stored), dtype="<i8").reshape(len(stored), 2, width)
+            self._add(
+                [r.hub_id for r in stored],
+                unpack_vectors([r.vector for r in stored], width),
+                evidence[:, 0],
+                evidence[:, 1],
+                np.array([self._codes(r.sources) for r in stored], dtype=np.int32),
+                [None] * len(stored),
+                [r.doc for r in stored],
             )
-            self._rows[hub_id] = golden
-            if not current:
-                self._by_name(golden, row)
-                older.append(golden)
+        older = [r for r in found if r.form_id != self._form.form_id]
         if older:
-            self.decrypt([g.hub_id for g in older])
-            texts = np.array([[_doc(g).get(n, NULL) for n in self._order] for g in older], dtype=object)
-            for golden, vector in zip(older, hash_texts(texts, self._ctx.vector_key), strict=True):
-                golden.vector = vector
+            self._load_older(older)
 
-    def _by_name(self, golden: Golden, row: hub.HubRow) -> None:
-        old = load_form(self._conn, row.form_id)
-        earliest, latest = _evidence(row.evidence)
-        for place, name in enumerate(old.fields):
-            here = self._order.get(name)
-            if here is not None:
-                golden.earliest[here], golden.latest[here] = earliest[place], latest[place]
-                golden.sources[here] = row.sources[place]
+    def _load_older(self, older: Sequence[hub.HubRow]) -> None:
+        """Load golden records whose vectors and evidence follow other fields: by name, and hashed anew."""
+        ids = [r.hub_id for r in older]
+        empty = np.zeros((len(older), len(self._order)), dtype=np.int64)
+        codes = empty.astype(np.int32)
+        docs: list[dict[str, str] | None] = [None] * len(older)
+        start = self._add(ids, empty.astype(np.uint64), empty, empty, codes, docs, [r.doc for r in older])
+        for number, stored in enumerate(older):
+            old, (earliest, latest) = load_form(self._conn, stored.form_id), _evidence(stored.evidence)
+            for place, name in enumerate(old.fields):
+                here = self._order.get(name)
+                if here is not None:
+                    self._earliest[start + number, here] = earliest[place]
+                    self._latest[start + number, here] = latest[place]
+                    self._sources[start + number, here] = self._code(stored.sources[place])
+        texts = np.array([[doc.get(n, NULL) for n in self._order] for doc in self.docs(ids)], dtype=object)
+        self._vectors[start : start + len(older)] = hash_texts(texts, self._ctx.vector_key)
 
     def create(self, hub_ids: Sequence[UUID]) -> None:
         """Begin golden records that hold nothing yet, each with a key of its own."""
         if not hub_ids:
             return
         self._keys.update(self._ctx.keyring.create_subject_keys(self._conn, hub_ids))
-        width = len(self._order)
-        for hub_id in hub_ids:
-            self._rows[hub_id] = Golden(
-                hub_id,
-                np.full(width, self._null, dtype=np.uint64),
-                np.zeros(width, dtype=np.int64),
-                np.zeros(width, dtype=np.int64),
-                [NOBODY] * width,
-                {},
-                None,
-                is_new=True,
-            )
+        never = np.zeros((len(hub_ids), len(self._order)), dtype=np.int64)
+        vectors = np.full(never.shape, self._null, dtype=np.uint64)
+        docs: list[dict[str, str] | None] = [{} for _ in hub_ids]
+        start = self._add(hub_ids, vectors, never, never, never.astype(np.int32), docs, [None] * len(hub_ids))
+        self._new.update(range(start, start + len(hub_ids)))
 
-    def decrypt(self, hub_ids: Iterable[UUID]) -> None:
-        """Decrypt the documents of loaded golden records that are not decrypted yet."""
-        wanted = [g for g in (self._rows[h] for h in dict.fromkeys(hub_ids)) if g.doc is None]
-        plain = self._ctx.keyring.open_subject(
-            self._keys, [g.hub_id for g in wanted], [g.sealed or b"" for g in wanted], _DOC
-        )
-        for golden, document in zip(wanted, plain, strict=True):
-            golden.doc = orjson.loads(document)
+    def _add(
+        self,
+        hub_ids: Sequence[UUID],
+        vectors: Hashes,
+        earliest: NDArray[np.int64],
+        latest: NDArray[np.int64],
+        sources: NDArray[np.int32],
+        docs: Sequence[dict[str, str] | None],
+        sealed: Sequence[bytes | None],
+    ) -> int:
+        start = len(self._ids)
+        self._row.update(zip(hub_ids, range(start, start + len(hub_ids)), strict=True))
+        self._ids += hub_ids
+        self._vectors = np.concatenate([self._vectors, vectors])
+        self._earliest = np.concatenate([self._earliest, earliest])
+        self._latest = np.concatenate([self._latest, latest])
+        self._sources = np.concatenate([self._sources, sources])
+        self._docs += docs
+        self._sealed += sealed
+        return start
+
+    def rows(self, hub_ids: Sequence[UUID]) -> NDArray[np.intp]:
+        """Return the rows in which loaded golden records stand."""
+        return np.fromiter(map(self._row.__getitem__, hub_ids), dtype=np.intp, count=len(hub_ids))
 
     def docs(self, hub_ids: Sequence[UUID]) -> list[dict[str, str]]:
-        """Return the documents (field -> canonical text) of loaded golden records, same order."""
-        self.decrypt(hub_ids)
-        return [_doc(self._rows[h]) for h in hub_ids]
+        """Return the documents (field -> canonical text) of loaded golden records, decrypted at first use."""
+        rows = [self._row[h] for h in hub_ids]
+        sealed = [r for r in dict.fromkeys(rows) if self._docs[r] is None]
+        if sealed:
+            blobs = [self._sealed[r] or b"" for r in sealed]
+            plain = self._ctx.keyring.open_subject(self._keys, [self._ids[r] for r in sealed], blobs, _DOC)
+            for row, document in zip(sealed, plain, strict=True):
+                self._docs[row] = orjson.loads(document)
+        return [doc for r in rows if (doc := self._docs[r]) is not None]
 
     def keys(self, hub_ids: Iterable[UUID]) -> dict[UUID, bytes]:
         """Return the subject keys of golden records, loaded where necessary."""
@@ -145,65 +162,114 @@ class Goldens:
         return self._keys
 
     def vectors(self, hub_ids: Sequence[UUID], places: NDArray[np.intp]) -> Hashes:
-        """Return the vectors of loaded golden records at the given places, (n, places)."""
-        if not hub_ids:
-            return np.zeros((0, len(places)), dtype=np.uint64)
-        return np.stack([self._rows[h].vector for h in hub_ids])[:, places]
+        """Return the vectors at the given places, (n, places)."""
+        return self._vectors[self.rows(hub_ids)[:, None], places]
+
+    def evidence(
+        self, hub_ids: Sequence[UUID], places: NDArray[np.intp]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return (earliest, latest) time of the edits that made the values at the given places, (n, places) each."""
+        rows = self.rows(hub_ids)[:, None]
+        return self._earliest[rows, places], self._latest[rows, places]
+
+    def sources(self, hub_ids: Sequence[UUID]) -> tuple[NDArray[np.int32], list[str]]:
+        """Return where each field's value came from, (n, width), as places in a list of names."""
+        return self._sources[self.rows(hub_ids)], self._source_names
+
+    def source(self, hub_id: UUID, place: int) -> str:
+        """Return where the value of one field came from, empty where it was never set."""
+        return self._source_names[int(self._sources[self._row[hub_id], place])]
 
     def set(
         self, hub_id: UUID, field: str, text: str, hashed: np.uint64, evidence: tuple[int, int], source: str
     ) -> None:
-        """Set one field of a decrypted golden record."""
-        golden = self._rows[hub_id]
-        place = self._order[field]
-        _doc(golden)[field] = text
-        golden.vector[place] = hashed
-        golden.earliest[place], golden.latest[place] = evidence
-        golden.sources[place] = source
-        golden.is_changed = True
+        """Set one field of one golden record."""
+        column, times = np.array([text], dtype=object), np.array([evidence], dtype=np.int64)
+        self.set_column([hub_id], field, column, np.array([hashed], dtype=np.uint64), times[:, 0], times[:, 1], source)
+
+    def set_column(
+        self,
+        hub_ids: Sequence[UUID],
+        field: str,
+        texts: Texts,
+        hashes: Hashes,
+        earliest: NDArray[np.int64],
+        latest: NDArray[np.int64],
+        source: str,
+    ) -> None:
+        """Set one field of n golden records, each named once."""
+        rows, place = self.rows(hub_ids), self._order[field]
+        for doc, text in zip(self.docs(hub_ids), texts.tolist(), strict=True):
+            doc[field] = text
+        self._vectors[rows, place] = hashes
+        self._earliest[rows, place] = earliest
+        self._latest[rows, place] = latest
+        self._sources[rows, place] = self._code(source)
+        self._changed.update(rows.tolist())
 
     def changed(self) -> list[UUID]:
         """Return the golden records that are new or changed so far."""
-        return [g.hub_id for g in self._rows.values() if g.is_new or g.is_changed]
+        return [self._ids[r] for r in sorted(self._new | self._changed)]
 
     def flush(self) -> None:
-        """Write new and changed golden records, with their match keys."""
-        touched = [g for g in self._rows.values() if g.is_new or g.is_changed]
-        if not touched:
-            return
-        ids = [g.hub_id for g in touched]
-        docs = [_doc(g) for g in touched]
-        sealed = self._ctx.keyring.seal_subject(self._keys, ids, [orjson.dumps(d) for d in docs], _DOC)
-        vectors = pack_vectors(np.stack([g.vector for g in touched]))
-        derive = Derivation.of(self._entity)
-        rows = [
-            hub.NewHubRow(
-                hub_id=golden.hub_id,
-                entity=self._entity.name,
-                form_id=self._form.form_id,
-                doc=blob,
-                vector=vector,
-                evidence=np.stack([golden.earliest, golden.latest]).astype("<i8").tobytes(),
-                sources=golden.sources,
-                facts=derive.facts(doc),
-                missing_required=derive.missing(doc),
-                refs=derive.refs(doc),
-                derived_by=derive.name,
-            )
-            for golden, doc, blob, vector in zip(touched, docs, sealed, vectors, strict=True)
-        ]
-        hub.insert_hub_records(self._conn, [r for r, g in zip(rows, touched, strict=True) if g.is_new])
-        hub.update_hub_records(self._conn, [r for r, g in zip(rows, touched, strict=True) if not g.is_new])
-        self.add_match_keys(ids, identities_of(self._entity, docs))
-        for golden in touched:
-            golden.is_new = golden.is_changed = False
+        """Write new and changed golden records, with their match keys and those to be remembered."""
+        new, changed = sorted(self._new), sorted(self._changed - self._new)
+        hub.insert_hub_records(self._conn, self._columns(new))
+        hub.update_hub_records(self._conn, self._columns(changed))
+        touched = [self._ids[r] for r in new + changed]
+        self.remember_keys(touched, identities_of(self._entity, self.docs(touched)))
+        self._write_match_keys(frozenset(self._ids[r] for r in new))
+        self._new.clear()
+        self._changed.clear()
 
-    def add_match_keys(self, hub_ids: Sequence[UUID], found: Sequence[Identity]) -> None:
-        """Remember match keys of golden records (their own or of a record linked to them); they are verified at use."""
-        secret = self._ctx.keyring.match_key()
-        name = self._entity.name
-        keys = {(k[0], digest(name, k, secret), h) for h, i in zip(hub_ids, found, strict=True) for k in i.keys}
-        matchkeys.add(self._conn, name, sorted(keys))
+    def _columns(self, rows: Sequence[int]) -> dict[str, Sequence[Any]]:
+        if not rows:
+            return {}
+        ids = [self._ids[r] for r in rows]
+        docs = self.docs(ids)
+        evidence = np.stack([self._earliest[rows], self._latest[rows]], axis=1).astype("<i8").reshape(len(rows), -1)
+        names = [tuple(self._source_names[c] for c in codes) for codes in self._sources[rows].tolist()]
+        derive = Derivation.of(self._entity)
+        return {
+            "hub_id": ids,
+            "entity": [self._entity.name] * len(rows),
+            "form_id": [self._form.form_id] * len(rows),
+            "doc": self._ctx.keyring.seal_subject(self._keys, ids, [orjson.dumps(d) for d in docs], _DOC),
+            "vector": pack_vectors(self._vectors[rows]),
+            "evidence": pack_vectors(evidence.view("<u8")),
+            "sources": names,
+            "facts": [orjson.dumps(derive.facts(d)) for d in docs],
+            "missing_required": [derive.missing(d) for d in docs],
+            "refs": [orjson.dumps(derive.refs(d)) for d in docs],
+            "derived_by": [derive.name] * len(rows),
+        }
+
+    def digests(self, keys: Iterable[Key]) -> dict[Key, bytes]:
+        """Return the stored forms of match keys."""
+        return self._digester.digests(keys)
+
+    def remember_keys(self, hub_ids: Sequence[UUID], found: Sequence[Identity]) -> None:
+        """Have match keys of golden records (their own or of a record linked to them) written with the next flush; they
+        are verified at use."""
+        self._match_keys.update((key, h) for h, identity in zip(hub_ids, found, strict=True) for key in identity.keys)
+
+    def _write_match_keys(self, new: frozenset[UUID]) -> None:
+        digests = self._digester.digests({key for key, _ in self._match_keys})
+        rows = sorted({(key[0], digests[key], h) for key, h in self._match_keys})
+        # Those of golden records that begin here cannot be there yet.
+        matchkeys.add_new(self._conn, self._entity.name, [r for r in rows if r[2] in new])
+        matchkeys.add(self._conn, self._entity.name, [r for r in rows if r[2] not in new])
+        self._match_keys.clear()
+
+    def _codes(self, names: Sequence[str]) -> list[int]:
+        return [self._code(name) for name in names]
+
+    def _code(self, name: str) -> int:
+        code = self._source_codes.get(name)
+        if code is None:
+            code = self._source_codes[name] = len(self._source_names)
+            self._source_names.append(name)
+        return code
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,12 +312,6 @@ def identities_of(entity: EntitySpec, docs: Sequence[dict[str, str]]) -> list[Id
         column[:] = [d.get(field.name, NULL) for d in docs]
         columns[field.name] = column
     return identities(entity, columns, len(docs))
-
-
-def _doc(golden: Golden) -> dict[str, str]:
-    if golden.doc is None:
-        raise RuntimeError(f"golden record {golden.hub_id} is used before it is decrypted")
-    return golden.doc
 
 
 def _evidence(blob: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -18,7 +18,7 @@ from crm_sync.flows.goldens import Goldens, identities_of
 from crm_sync.flows.lens import Lens
 from crm_sync.flows.shadows import BASE, lift_documents, unseal
 from crm_sync.records import Texts
-from crm_sync.steps.matching import Identity, Matcher, Placement, digest, identities
+from crm_sync.steps.matching import Identity, Matcher, Placement, identities
 from crm_sync.store import holding, hub, inbox, links, matchkeys, outbox
 from crm_sync.store.database import Connection
 
@@ -92,9 +92,9 @@ def _by_external_key(conn: Connection, external_keys: Sequence[str | None]) -> d
 def _candidates(
     ctx: Context, conn: Connection, lens: Lens, goldens: Goldens, wanted: Sequence[Identity]
 ) -> dict[UUID, list[Identity]]:
-    secret, name = ctx.keyring.match_key(), lens.entity.name
-    digests = {digest(name, key, secret): key for identity in wanted for key in identity.keys}
-    hits = matchkeys.candidates(conn, name, [(key[0], d) for d, key in digests.items()])
+    stored = goldens.digests(key for identity in wanted for key in identity.keys)
+    digests = {d: key for key, d in stored.items()}
+    hits = matchkeys.candidates(conn, lens.entity.name, [(key[0], d) for key, d in stored.items()])
     claimed: dict[UUID, set[tuple[str, str]]] = {}
     for (_, found), hub_ids in hits.items():
         for hub_id in hub_ids:

@@ -152,14 +152,13 @@ class Lens:
         """Return the hashes of canonical texts under this stream's key."""
         return hash_texts(texts, self.key)
 
-    def ranks_of(self, sources: Sequence[Sequence[str]]) -> Ranks:
-        """Return the rank of the source of each hub value, (n, width); an unknown source ranks last."""
-        out = np.empty((len(sources), self.width), dtype=np.int32)
-        for row, names in enumerate(sources):
-            out[row] = [
-                rank.get(names[place], 10_000) for rank, place in zip(self.source_rank, self.places, strict=True)
-            ]
-        return out
+    def ranks_of(self, sources: NDArray[np.int32], names: Sequence[str]) -> Ranks:
+        """Return the rank of the source of each hub value, (n, width); an unknown source ranks last.
+
+        `sources` are places in `names`, (n, fields of the entity).
+        """
+        table = np.array([[rank.get(n, 10_000) for n in names] for rank in self.source_rank], dtype=np.int32)
+        return table[np.arange(self.width), sources[:, self.places]]
 
     def gates(self, batch: SourceBatch) -> NDArray[np.int64]:
         """Return one hash a record over its mapped source columns, external key and deletion, under the current

@@ -126,7 +126,7 @@ def _questions(ctx: Context, conn: Connection, lens: Lens, goldens: Goldens, tol
             "incoming": reads.texts[r, p],
             "hub": told.hub_before[r, p],
             "stamp": reads.stamps[r].isoformat() if reads.stamps[r] else None,
-            "hub_source": goldens[reads.hub_ids[r]].sources[lens.places[p]],
+            "hub_source": goldens.source(reads.hub_ids[r], int(lens.places[p])),
         }
         for r, p in cells
     ]
@@ -255,5 +255,5 @@ def _field(lens: Lens, goldens: Goldens, told: Told, row: int, position: int) ->
         rule = "first_link" if first else field.policy.value
     else:
         rule = "first_read" if first else "one_side_changed"
-    winner = lens.name if cell is Cell.TAKE else goldens[told.reads.hub_ids[row]].sources[lens.places[position]]
+    winner = lens.name if cell is Cell.TAKE else goldens.source(told.reads.hub_ids[row], int(lens.places[position]))
     return {"field": field.name, "decision": cell.name, "rule": rule, "winner": winner or "hub"}

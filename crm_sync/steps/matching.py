@@ -11,7 +11,6 @@ person.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -25,11 +24,12 @@ Key = tuple[str, str]
 """(rule name, normalised parts joined)."""
 
 _SEPARATOR = "\x1f"
+_INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What matching knows of one record: its keys, and per rule its normalised veto fields."""
+    """What matching knows of one record: its keys, and per rule its normalised veto fields where any is filled."""
 
     keys: tuple[Key, ...]
     vetoes: Mapping[str, tuple[str | None, ...]]
@@ -60,20 +60,49 @@ def identities(entity: EntitySpec, texts: Mapping[str, Texts], rows: int) -> lis
     keys: list[list[Key]] = [[] for _ in range(rows)]
     vetoes: list[dict[str, tuple[str | None, ...]]] = [{} for _ in range(rows)]
     for rule in entity.match_rules:
+        name = rule.name
         parts = [column(p.field, p.normaliser) for p in rule.parts]
         for row, values in enumerate(zip(*parts, strict=True)):
             if all(values):
-                keys[row].append((rule.name, _SEPARATOR.join(v for v in values if v)))
+                keys[row].append((name, _SEPARATOR.join(values)))
         if rule.veto:
             for row, values in enumerate(zip(*(column(p.field, p.normaliser) for p in rule.veto), strict=True)):
-                vetoes[row][rule.name] = values
+                if any(values):
+                    vetoes[row][name] = values
     return [Identity(tuple(k), v) for k, v in zip(keys, vetoes, strict=True)]
 
 
+class Digester:
+    """Turn match keys of one entity into their stored form: HMAC-SHA-256 cut to 128 bits. Each key is hashed once."""
+
+    def __init__(self, entity: str, secret: bytes) -> None:
+        padded = secret.ljust(64, b"\0")
+        if len(padded) > 64:
+            raise ValueError("the secret of match keys is longer than a block of SHA-256")
+        # HMAC (RFC 2104) with both padded keys hashed beforehand takes a third of the time.
+        self._inner = sha256(padded.translate(_INNER))
+        self._inner.update(f"{entity}{_SEPARATOR}".encode())
+        self._outer = sha256(padded.translate(_OUTER))
+        self._known: dict[Key, bytes] = {}
+
+    def digests(self, keys: Iterable[Key]) -> dict[Key, bytes]:
+        """Return match key -> stored form."""
+        return {key: self.digest(key) for key in keys}
+
+    def digest(self, key: Key) -> bytes:
+        """Return the stored form of one match key."""
+        found = self._known.get(key)
+        if found is None:
+            inner, outer = self._inner.copy(), self._outer.copy()
+            inner.update(f"{key[0]}{_SEPARATOR}{key[1]}".encode())
+            outer.update(inner.digest())
+            found = self._known[key] = outer.digest()[:16]
+        return found
+
+
 def digest(entity: str, key: Key, secret: bytes) -> bytes:
-    """Return the stored form of a match key: HMAC-SHA-256 cut to 128 bits."""
-    rule, text = key
-    return hmac.digest(secret, f"{entity}{_SEPARATOR}{rule}{_SEPARATOR}{text}".encode(), sha256)[:16]
+    """Return the stored form of a match key."""
+    return Digester(entity, secret).digest(key)
 
 
 def contradicts(rule: str, one: Identity, other: Identity) -> bool:

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
-from psycopg.types.json import Jsonb
-
+from crm_sync.store.dumping import Column
 from crm_sync.store.queries import queries
-from crm_sync.store.staging import Connection, stage
+from crm_sync.store.staging import Connection, copy_columns, stage_columns
 
 Q = queries("hub")
 
@@ -21,6 +19,8 @@ COLUMNS = (
     "hub_id", "entity", "form_id", "doc", "vector", "evidence", "sources",
     "facts", "missing_required", "refs", "derived_by",
 )  # fmt: skip
+"""What is written of a golden record: `doc` encrypted under its subject key; `facts`, `missing_required` and `refs`
+derived from the document by the rules that `derived_by` names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,54 +36,20 @@ class HubRow:
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class NewHubRow:
-    """A golden record to write. `facts`, `missing_required` and `refs` are derived from the document by the rules that
-    `derived_by` names."""
-
-    hub_id: UUID
-    entity: str
-    form_id: int
-    doc: bytes
-    vector: bytes
-    evidence: bytes
-    sources: list[str]
-    facts: dict[str, Any]
-    missing_required: int
-    refs: dict[str, str]
-    derived_by: str
-
-
 def load_hub_records(conn: Connection, hub_ids: Sequence[UUID]) -> dict[UUID, HubRow]:
     """Return golden records by id; unknown ids are left out."""
     rows = conn.execute(Q["load_hub_records"], {"hub_ids": list(hub_ids)}).fetchall()
     return {row[0]: HubRow(*row) for row in rows}
 
 
-def _staged(conn: Connection, rows: Iterable[NewHubRow]) -> int:
-    return stage(
-        conn,
-        "hub_record",
-        COLUMNS,
-        (
-            (
-                *(r.hub_id, r.entity, r.form_id, r.doc, r.vector, r.evidence, r.sources),
-                *(Jsonb(r.facts), r.missing_required, Jsonb(r.refs), r.derived_by),
-            )
-            for r in rows
-        ),
-    )
+def insert_hub_records(conn: Connection, columns: dict[str, Column]) -> None:
+    """Write new golden records, given as columns (COLUMNS)."""
+    copy_columns(conn, "hub_record", columns)
 
 
-def insert_hub_records(conn: Connection, rows: Iterable[NewHubRow]) -> None:
-    """Write new golden records."""
-    if _staged(conn, rows):
-        conn.execute(Q["insert_staged"])
-
-
-def update_hub_records(conn: Connection, rows: Iterable[NewHubRow]) -> None:
-    """Write changed golden records; each gets the next revision."""
-    if _staged(conn, rows):
+def update_hub_records(conn: Connection, columns: dict[str, Column]) -> None:
+    """Write changed golden records, given as columns (COLUMNS); each gets the next revision."""
+    if stage_columns(conn, "hub_record", columns):
         conn.execute(Q["update_staged"])
 
 

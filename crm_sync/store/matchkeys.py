@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from crm_sync.store.queries import queries
-from crm_sync.store.staging import Connection, stage
+from crm_sync.store.staging import Connection, copy_columns, stage
 
 Q = queries("matchkeys")
 
@@ -31,11 +31,21 @@ def candidates(conn: Connection, entity: str, keys: Iterable[tuple[str, bytes]])
     return found
 
 
-def add(conn: Connection, entity: str, keys: Iterable[tuple[str, bytes, UUID]]) -> None:
+_COLUMNS = ("entity", "rule", "digest", "hub_id")
+
+
+def add(conn: Connection, entity: str, keys: Sequence[tuple[str, bytes, UUID]]) -> None:
     """Remember match keys (rule, digest, hub id). Old ones stay: whoever finds one verifies it on decrypted values."""
-    rows = ((entity, rule, digest, hub_id) for rule, digest, hub_id in keys)
-    if stage(conn, "match_key", ("entity", "rule", "digest", "hub_id"), rows):
+    if stage(conn, "match_key", _COLUMNS, ((entity, *key) for key in keys)):
         conn.execute(Q["insert_staged"])
+
+
+def add_new(conn: Connection, entity: str, keys: Sequence[tuple[str, bytes, UUID]]) -> None:
+    """Remember match keys that are not there yet for certain, each given once."""
+    if keys:
+        copy_columns(
+            conn, "match_key", dict(zip(_COLUMNS, ([entity] * len(keys), *zip(*keys, strict=True)), strict=True))
+        )
 
 
 def move(conn: Connection, losers: Sequence[UUID], winners: Sequence[UUID]) -> None:

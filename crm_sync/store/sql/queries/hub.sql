@@ -3,12 +3,6 @@
 select hub_id, form_id, doc, vector, evidence, sources, revision
 from hub_record where hub_id = any(%(hub_ids)s);
 
--- name: insert_staged
--- New golden records.
-insert into hub_record (hub_id, entity, form_id, doc, vector, evidence, sources, facts, missing_required, refs, derived_by)
-select hub_id, entity, form_id, doc, vector, evidence, sources, facts, missing_required, refs, derived_by
-from stage_hub_record;
-
 -- name: update_staged
 -- Golden records that changed.
 update hub_record h
