@@ -82,6 +82,10 @@ class Screen:
         """Let the CRM answer nobody, or again everybody."""
         self._call("down", {"down": down})
 
+    def expire_tokens(self) -> None:
+        """End all access tokens now."""
+        self._call("tokens/expire", {})
+
     def turn(self, **knobs: Any) -> None:
         """Turn knobs of the CRM, such as limits=True."""
         self._call("knobs", knobs)
