@@ -25,6 +25,7 @@ from crm_sync.cli.showing import as_json, progress, show
 from crm_sync.cli.telling import history_rows
 from crm_sync.cli.up import up
 from crm_sync.errors import BadCredentials, BadSettings
+from crm_sync.specs.checking import unset
 from crm_sync.store.crypto import new_master_key
 
 app = typer.Typer(
@@ -52,7 +53,7 @@ def sync(
     """Make all connections equal, once.
 
     Reads each, merges, and tells each what changed elsewhere, until nothing is left to tell. A connection
-    that is down is missed and the others go on; exit code 1 tells, or 2 where it refuses our credentials.
+    that is down is missed and the others go on; exit code 1 tells, or 2 where its settings or credentials are wrong.
 
     Examples:  crm-sync sync;  crm-sync sync -c hubspot -e contact;  crm-sync sync --full --json
     """
@@ -69,8 +70,9 @@ def sync(
         for name, reason in report.missed.items():
             typer.echo(f"missed {name}: {reason}", err=True)
     if report.missed:
-        # Credentials do not mend themselves.
-        raise typer.Exit(2 if any(why.startswith(BadCredentials.__name__) for why in report.missed.values()) else 1)
+        # Credentials and settings do not mend themselves.
+        ours = (BadCredentials.__name__, BadSettings.__name__)
+        raise typer.Exit(2 if any(why.startswith(ours) for why in report.missed.values()) else 1)
 
 
 @app.command()
@@ -134,6 +136,9 @@ def provision(
         raise BadSettings("`crm-sync provision` was given --plan and --apply; give one of them.")
     with opened("provision") as context, progress(json=json) as say:
         known(connection, context.specs.connections, "connection", "config/connections.yaml")
+        lacking = [v for c, _, v in unset(context.specs, context.settings.environment) if c in (connection or [c])]
+        if lacking:
+            raise BadSettings(f"Set these variables first, config/connections.yaml names them: {', '.join(lacking)}.")
         say("asking the CRMs")
         steps = run(context, connection, apply)
     show([dataclasses.asdict(step) for step in steps], json=json, empty="Nothing is needed.")

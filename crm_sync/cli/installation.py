@@ -6,11 +6,13 @@ Not here: the demo's story (demo.py, story.py), the emulators themselves (emulat
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import shutil
 import socket
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from crm_sync.emulators.launcher import EmulatorProcess, environment
-from crm_sync.emulators.serving import CannotServe
+from crm_sync.emulators.serving import CannotServe, addresses_file
 from crm_sync.emulators.settings import CRMS
 from crm_sync.errors import BadSettings
 from crm_sync.settings import Settings
@@ -28,6 +30,7 @@ from crm_sync.store.migrating import dagster_url, migrate
 KEY_FILE: Final = "master.key"
 EMULATORS: Final = "emulators"
 DATABASE: Final = "postgres"
+LOCK: Final = "up.lock"
 UI_PORT: Final = 3000
 DEMO: Final = "demo-"
 
@@ -47,11 +50,15 @@ def fresh_demo_dir(state_dir: Path) -> Path:
         folder.mkdir(parents=True)
         _write_key(folder)
     except OSError as error:
-        raise BadSettings(
-            f"The state directory {state_dir} cannot be written ({type(error).__name__}). Make it writable, or choose "
-            "another with CRM_SYNC_STATE_DIR."
-        ) from None
+        raise _unwritable(state_dir, error) from None
     return folder
+
+
+def _unwritable(state_dir: Path, error: OSError) -> BadSettings:
+    return BadSettings(
+        f"The state directory {state_dir} cannot be written ({error.strerror}). Make it writable, or choose another "
+        "with CRM_SYNC_STATE_DIR."
+    )
 
 
 def _write_key(folder: Path) -> None:
@@ -114,9 +121,51 @@ def emulator_ports(given: Sequence[str] | None, option: str) -> list[str]:
     return options
 
 
+@contextmanager
+def alone(state_dir: Path) -> Iterator[None]:
+    """Keep a state directory from being run twice at one time; BadSettings where it is, or cannot be written."""
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(state_dir / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise _unwritable(state_dir, error) from None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadSettings(
+                f"`crm-sync up` or `crm-sync ui` runs on {state_dir} already; end it, or choose another directory with "
+                "CRM_SYNC_STATE_DIR."
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def emulators_that_run(state_dir: Path) -> dict[str, Any] | None:
+    """Return the addresses of the pretend CRMs that run in a state directory, None where none do."""
+    try:
+        found: dict[str, Any] = json.loads(addresses_file(state_dir / EMULATORS).read_bytes())
+        os.kill(int(found["pid"]), 0)
+    except (OSError, ValueError, KeyError):
+        return None
+    command = Path(f"/proc/{found['pid']}/cmdline")
+    # A number is given again; where the system tells, see that it is theirs.
+    return None if command.exists() and b"crm_sync.emulators" not in command.read_bytes() else found
+
+
 def start_emulators(state_dir: Path, options: Sequence[str] = (), only: Sequence[str] | None = None) -> EmulatorProcess:
     """Start the pretend CRMs of a state directory; BadSettings where a port is taken or the folder is unusable."""
     folder = state_dir / EMULATORS
+    if emulators_that_run(state_dir) is not None:
+        raise BadSettings(
+            f"Pretend CRMs run in {state_dir} already, and two must not share their records. End those first, or print "
+            "how to reach them: crm-sync emulate --env"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(state_dir, error) from None
     process = (
         EmulatorProcess(folder, options=options) if only is None else EmulatorProcess(folder, only, options=options)
     )

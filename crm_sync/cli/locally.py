@@ -6,7 +6,6 @@ together (up.py).
 
 from __future__ import annotations
 
-import json as json_format
 import os
 import shlex
 import signal
@@ -18,10 +17,10 @@ import typer
 
 from crm_sync.cli.arguments import Json
 from crm_sync.cli.installation import (
-    EMULATORS,
     KEY_FILE,
     chosen_port,
     emulator_ports,
+    emulators_that_run,
     is_demo,
     newest_demo_dir,
     population,
@@ -30,7 +29,6 @@ from crm_sync.cli.installation import (
 from crm_sync.cli.showing import as_json
 from crm_sync.cli.up import PORT, run_here
 from crm_sync.emulators.launcher import environment
-from crm_sync.emulators.serving import addresses_file
 from crm_sync.emulators.settings import CRMS
 from crm_sync.errors import BadSettings
 from crm_sync.settings import Settings
@@ -83,15 +81,12 @@ def emulate(
 
 
 def _of_those_that_run(state_dir: Path, chosen: list[str]) -> dict[str, str]:
-    file = addresses_file(state_dir / EMULATORS)
-    try:
-        found = json_format.loads(file.read_bytes())
-        os.kill(int(found["pid"]), 0)
-    except (OSError, ValueError, KeyError):
+    found = emulators_that_run(state_dir)
+    if found is None:
         raise BadSettings(
             f"No pretend CRMs run in {state_dir}. Start them in another shell: crm-sync emulate, or crm-sync up; or "
             "name their directory with CRM_SYNC_STATE_DIR."
-        ) from None
+        )
     missing = [name for name in chosen if name not in found]
     variables = environment({name: one for name, one in found.items() if name not in CRMS or name in chosen})
     if missing == chosen:

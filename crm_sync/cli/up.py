@@ -17,6 +17,7 @@ import typer
 from crm_sync.cli.arguments import Json, opened
 from crm_sync.cli.dagster_ui import DagsterUi
 from crm_sync.cli.installation import (
+    alone,
     chosen_port,
     dagster_environment,
     database_address,
@@ -89,6 +90,7 @@ def run_here(
     told = False
     try:
         with Supervisor() as supervisor, ExitStack() as stack:
+            stack.enter_context(alone(settings.state_dir))
             with progress(json=json) as say:
                 addresses: Mapping[str, Any] = {}
                 if pretend is not None:

@@ -47,7 +47,9 @@ def edit(ctx: Context, entity: str, hub_id: UUID, changes: Mapping[str, object],
     def work(conn: Connection) -> None:
         root = hub.roots(conn, [hub_id]).get(hub_id)
         if root is None:
-            raise Refused(f"There is no {entity} {hub_id} in the hub; look it up with `crm-sync explain`.")
+            raise Misconfigured(
+                f"There is no {entity} {hub_id} in the hub; find it: crm-sync explain {entity} <connection>:<record id>"
+            )
         goldens = Goldens(ctx, conn, spec, ctx.streams(entity)[0].hub_form)
         goldens.load([root])
         doc = goldens.docs([root])[0]

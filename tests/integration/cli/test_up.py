@@ -127,6 +127,10 @@ def test_it_serves_everything_and_one_interrupt_leaves_nothing_running(state_dir
         assert checked.returncode == 0, checked.stderr
         assert "fit" in checked.stdout
 
+        for command, expected in ((["up"], "already"), (["ui"], "already"), (["emulate"], "already")):
+            second = crm_sync(state_dir, *command)
+            assert second.returncode == 2 and expected in second.stderr, (command, second.stderr)
+
         assert len(processes(state_dir)) > 5
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0

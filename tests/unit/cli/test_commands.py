@@ -51,7 +51,37 @@ def test_check_says_what_the_rules_amount_to() -> None:
     assert {(s["connection"], s["entity"]) for s in found["streams"]} == {
         (c, e) for c in ("salesforce", "hubspot", "dynamics") for e in ("account", "contact")
     }
-    assert "The rule files hold no mistake." in crm_sync("check").stdout
+    done = crm_sync("check", HUBSPOT_URL="https://api.hubapi.com")
+    assert "The rule files hold no mistake." in done.stdout and done.returncode == 0
+    assert "warning: hubspot cannot be reached before these are set: HUBSPOT_TOKEN" in done.stderr
+    assert {"connection": "hubspot", "what": "token", "variable": "HUBSPOT_TOKEN"} in found["unset"]
+
+
+def test_schemas_are_written_beside_the_rules(rules: Path) -> None:
+    shutil.rmtree(rules / "schema")
+    done = crm_sync("schema", "--json", CRM_SYNC_CONFIG_DIR=rules)
+    assert done.returncode == 0, done.stderr
+    for row in json.loads(done.stdout):
+        path = Path(row["file"])
+        assert path.read_bytes() == (ROOT / "config" / "schema" / path.name).read_bytes(), "run `crm-sync schema`"
+    assert "CRM_SYNC_CONFIG_DIR" in refused(crm_sync("schema", CRM_SYNC_CONFIG_DIR=rules / "nowhere"))
+
+
+def test_what_only_settings_keep_from_working_asks_a_person(tmp_path: Path) -> None:
+    key = crm_sync("keys", "new").stdout.strip()
+    here = {"CRM_SYNC_STATE_DIR": tmp_path / "state", "CRM_SYNC_MASTER_KEY": key}
+    done = crm_sync("check", "--live", "--json", "-c", "hubspot", **here)
+    findings = json.loads(done.stdout)["findings"]
+    assert done.returncode == 2
+    assert {(f["kind"], f["severity"], f["source"]) for f in findings} == {
+        ("unset", "error", "HUBSPOT_URL"),
+        ("unset", "error", "HUBSPOT_TOKEN"),
+    }
+    text = (ROOT / "config" / "connections.yaml").read_text(encoding="utf-8").splitlines()
+    assert all(f["source"] in text[f["line"] - 1] and f["file"] == "connections.yaml" for f in findings)
+    assert "HUBSPOT_URL, HUBSPOT_TOKEN" in crm_sync("provision", "-c", "hubspot", **here).stderr
+    done = crm_sync("sync", "-c", "hubspot", **here)
+    assert done.returncode == 2 and "missed hubspot: BadSettings" in done.stderr
 
 
 def test_check_prints_every_mistake_at_once(rules: Path) -> None:
@@ -88,7 +118,7 @@ def test_a_new_key_is_32_random_bytes() -> None:
     assert first.stdout != second.stdout
 
 
-@pytest.mark.parametrize("command", [["demo"], ["emulate"]])
+@pytest.mark.parametrize("command", [["demo"], ["emulate"], ["up"], ["ui"]])
 def test_an_unwritable_state_directory_is_named(tmp_path: Path, command: list[str]) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     said = refused(crm_sync(*command, CRM_SYNC_STATE_DIR=tmp_path / "file"))
@@ -115,6 +145,19 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
         (["emulate", "--only", "hubspots"], "salesforce, hubspot, dynamics"),
         (["emulate", "--port", "8443"], "<crm>=<port>"),
         (["keys", "rotate", "no-such-file"], "crm-sync keys new"),
+        (["check", "-c", "hubspot"], "--live"),
+        (["check", "--live", "-c", "hubspots"], "did you mean 'hubspot'?"),
+        (["emulate", "--env"], "crm-sync emulate"),
+        (["ui", "--state", "no-such-directory"], "no-such-directory"),
+        (["up", "--emulator-port", "hubspot=0"], "<crm>=<port>"),
+        (["up", "--no-emulators", "--seed", "1"], "pretend CRMs"),
+        (["up", "--port", "70000"], "Port 70000 "),
+        (["explain", "person", "x"], "config/entities has: account, contact"),
+        (["explain", "contact", "nobody"], "<connection>:<record id>"),
+        (
+            ["edit", "contact", "0199aaaa-0000-7000-8000-000000000001", "city=Leeds", "--actor", "me"],
+            "crm-sync explain",
+        ),
         (["ui", "--demo"], "crm-sync demo"),
     ],
 )
@@ -132,7 +175,7 @@ def test_a_server_that_is_not_there_is_named_without_its_password(tmp_path: Path
 
 def test_help_has_an_example_for_every_command() -> None:
     listing = crm_sync("--help").stdout
-    names = ("demo", "ui", "emulate", "sync", "status", "check", "provision", "explain", "edit")
+    names = ("up", "schema", "demo", "ui", "emulate", "sync", "status", "check", "provision", "explain", "edit")
     for name in names:
         assert f"\n  {name} " in listing
         assert f"crm-sync {name}" in crm_sync(name, "--help").stdout
