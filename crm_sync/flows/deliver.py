@@ -22,7 +22,7 @@ from crm_sync.flows.receipts import Carried
 from crm_sync.ports import Lane
 from crm_sync.records import ABSENT, Action, Command, Outcome, SourceBatch
 from crm_sync.steps.hashing import pack_masks, pack_vectors
-from crm_sync.store import links, outbox, runs
+from crm_sync.store import hub, links, outbox, runs
 from crm_sync.store.database import Connection
 from crm_sync.store.leases import Lease
 
@@ -133,6 +133,12 @@ def _intend(
     withdrawn."""
     lease.fence(conn)
     waiting = outbox.commands_by_id(conn, [d.command_id for d in due])
+    # One that was united into another since is told for by that one.
+    roots = hub.roots(conn, lens.entity.name, [w.hub_id for w in waiting])
+    united = [w for w in waiting if roots[w.hub_id] != w.hub_id]
+    outbox.withdraw_ids(conn, [w.command_id for w in united])
+    hub.enqueue_changes(conn, lens.entity.name, {roots[w.hub_id] for w in united})
+    waiting = [w for w in waiting if roots[w.hub_id] == w.hub_id]
     hub_ids = [w.hub_id for w in waiting]
     all_links = links.links_by_hub(conn, hub_ids)
     writable = {x.hub_id: x for x in all_links if _writable(lens, x)}
@@ -179,7 +185,7 @@ def _prepare(
     # A create also says that everything else is empty there: a default that the CRM fills in is then seen as its
     # change.
     crm = pack_vectors(np.where(send, outlook.projected, lens.null))
-    hub, masks = pack_vectors(outlook.hub), pack_masks(send)
+    own, masks = pack_vectors(outlook.hub), pack_masks(send)
     references = {m.source for m in lens.mapped if m.transform == "reference"}
     for r, payload in zip(mine, payloads, strict=True):
         link, command_id = rows[r], waiting[r].command_id
@@ -200,7 +206,7 @@ def _prepare(
             command_id,
             lens.form.form_id,
             crm[r],
-            hub[r],
+            own[r],
             masks[r],
             payload,
             link.link_id if link else None,

@@ -41,7 +41,7 @@ def find(ctx: Context, entity: str, reference: str) -> UUID:
             hub_id = UUID(reference)
         except ValueError:
             return None
-        root = hub.roots(conn, [hub_id]).get(hub_id)
+        root = hub.roots(conn, entity, [hub_id]).get(hub_id)
         # A hub id says nothing of its entity, its records in the CRMs do.
         objects = {(name, m.object) for (name, mapped), m in ctx.specs.mappings.items() if mapped == entity}
         found = [] if root is None else links.links_by_hub(conn, [root])

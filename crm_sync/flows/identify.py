@@ -50,7 +50,7 @@ def identify(
     already."""
     rows = len(linked)
     found = identities(lens.entity, texts, rows)
-    ours = _by_external_key(conn, external_keys)
+    ours = _by_external_key(conn, lens.entity.name, external_keys)
     open_rows = [r for r in range(rows) if linked[r] is None and r not in ours]
     known = _candidates(ctx, conn, lens, goldens, [found[r] for r in open_rows])
     matcher = Matcher(lens.entity.match_rules, known)
@@ -77,7 +77,7 @@ def identify(
     return Identified(placements, found, [h for h in made if h in kept], united)
 
 
-def _by_external_key(conn: Connection, external_keys: Sequence[str | None]) -> dict[int, UUID]:
+def _by_external_key(conn: Connection, entity: str, external_keys: Sequence[str | None]) -> dict[int, UUID]:
     wanted: dict[int, UUID] = {}
     for row, text in enumerate(external_keys):
         if text:
@@ -85,7 +85,7 @@ def _by_external_key(conn: Connection, external_keys: Sequence[str | None]) -> d
                 wanted[row] = UUID(text)
             except ValueError:
                 continue  # somebody else's text in our field: the match rules decide
-    known = hub.roots(conn, sorted(set(wanted.values()))) if wanted else {}
+    known = hub.roots(conn, entity, sorted(set(wanted.values()))) if wanted else {}
     return {row: known[hub_id] for row, hub_id in wanted.items() if hub_id in known}
 
 
@@ -148,6 +148,6 @@ def _unite(ctx: Context, conn: Connection, unions: Sequence[tuple[UUID, UUID]]) 
     hub.unite(conn, losers, winners)
     matchkeys.move(conn, losers, winners)
     outbox.withdraw_records(conn, losers)
-    holding.forget_parked_out(conn, losers)
+    holding.forget_outward(conn, losers)
     inbox.put_notices(conn, "united", notices)
     return len(losers)

@@ -62,7 +62,7 @@ def _plan_batch(ctx: Context, conn: Connection, entity: str, report: PropagateRe
     if not taken:
         return False
     # One that was united into another since it was queued lives on in that one.
-    hub_ids = list(dict.fromkeys(hub.roots(conn, taken).values()))
+    hub_ids = list(dict.fromkeys(hub.roots(conn, entity, taken).values()))
     streams = ctx.streams(entity)
     opened = watermarks.streams_open(conn, entity)
     by_stream: dict[tuple[str, str], list[links.LinkRow]] = {}

@@ -50,10 +50,10 @@ def take_receipts(
     if not done:
         return
     goldens = Goldens(ctx, conn, lens.entity, lens.hub_form)
-    roots = hub.roots(conn, [c.hub_id for c, _ in done])
+    roots = hub.roots(conn, lens.entity.name, [c.hub_id for c, _ in done])
     goldens.load(roots.values())
     goldens.load([c.hub_id for c, _ in done])
-    intents = {u.command_id: u for u in outbox.unsettled(conn, lens.name, lens.entity.name, 1_000_000)}
+    intents = {u.command_id: u for u in outbox.unsettled_by_ids(conn, [c.command_id for c, _ in done])}
     pairs = [(c, o) for c, o in done if c.command_id in intents]
     made = [(c, o) for c, o in pairs if c.action is Action.CREATE]
     known = links.find_links(conn, lens.name, lens.mapping.object, [o.record_id or "" for _, o in made])
@@ -79,6 +79,8 @@ def take_receipts(
     overtaken = [x for c, _, x, _ in write if x is not None and (x.version, x.stamp) != carried[c.command_id].seen]
     links.forget_gates(conn, [x.link_id for x in overtaken])
     links.forget_versions(conn, [x.link_id for x in overtaken])
+    # The hub may have taken what our write replaced: it must be told again.
+    hub.enqueue_changes(conn, lens.entity.name, [x.hub_id for x in overtaken])
     inbox.put_notices(conn, "overtaken", [(x.connection, x.object, x.record_id) for x in overtaken])
     outbox.settle(conn, [c.command_id for c, _ in pairs])
 

@@ -131,8 +131,6 @@ def _withhold(
 def _behind_our_back(ctx: Context, conn: Connection, lens: Lens, changed: Sequence[Pair]) -> None:
     if not changed:
         return
-    by_hub = {x.hub_id: x for x in links.links_by_hub(conn, [c.hub_id for c, _ in changed])}
-    links.forget_versions(conn, [by_hub[c.hub_id].link_id for c, _ in changed if c.hub_id in by_hub])
     mine = links.find_links(conn, lens.name, lens.mapping.object, [c.record_id for c, _ in changed if c.record_id])
     links.forget_versions(conn, [x.link_id for x in mine.values()])
     # A create that found its key taken stays an intent: reading the record back by that key settles it.

@@ -257,9 +257,10 @@ def park_out(
         conn.execute(Q["park_out"])
 
 
-def forget_parked_out(conn: Connection, hub_ids: Sequence[UUID]) -> None:
-    """Forget the parked outward references of golden records that were united into others."""
-    conn.execute(Q["forget_parked_out"], {"hub_ids": list(hub_ids)})
+def forget_outward(conn: Connection, hub_ids: Sequence[UUID]) -> None:
+    """Forget parked outward references and withheld values of golden records that were united into others."""
+    for query in ("forget_parked_out", "forget_withheld"):
+        conn.execute(Q[query], {"hub_ids": list(hub_ids)})
 
 
 def wake_out(conn: Connection, entity: str) -> list[UUID]:

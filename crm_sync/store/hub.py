@@ -77,9 +77,10 @@ def count_records(conn: Connection, entity: str) -> tuple[int, int]:
     return (int(row[0]), int(row[1])) if row else (0, 0)
 
 
-def roots(conn: Connection, hub_ids: Sequence[UUID]) -> dict[UUID, UUID]:
-    """Return hub id -> the golden record it was united into, or itself; unknown ids are left out."""
-    return {row[0]: row[1] for row in conn.execute(Q["roots"], {"hub_ids": list(hub_ids)}).fetchall()}
+def roots(conn: Connection, entity: str, hub_ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    """Return hub id -> the golden record it was united into, or itself; ids unknown in that entity are left out."""
+    rows = conn.execute(Q["roots"], {"entity": entity, "hub_ids": list(hub_ids)}).fetchall()
+    return {row[0]: row[1] for row in rows}
 
 
 def unite(conn: Connection, losers: Sequence[UUID], winners: Sequence[UUID]) -> None:

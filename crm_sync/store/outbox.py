@@ -91,7 +91,7 @@ def plan_commands(
 
 
 def withdraw(conn: Connection, connection: str, object_name: str, hub_ids: Sequence[UUID]) -> int:
-    """Delete waiting commands of golden records that agree again; return how many there were."""
+    """Delete commands and dead letters of golden records that agree again; return how many there were."""
     if not hub_ids:
         return 0
     return conn.execute(
@@ -128,6 +128,12 @@ def unsettled(conn: Connection, connection: str, entity: str, limit: int) -> lis
     return [Unsettled(*row) for row in rows]
 
 
+def unsettled_by_ids(conn: Connection, command_ids: Sequence[int]) -> list[Unsettled]:
+    """Return those of these write intents that have no outcome."""
+    rows = conn.execute(Q["unsettled_by_ids"], {"command_ids": list(command_ids)}).fetchall()
+    return [Unsettled(*row) for row in rows]
+
+
 def unsettled_by_links(conn: Connection, link_ids: Sequence[int]) -> dict[int, Unsettled]:
     """Return the write intents without an outcome by link id."""
     found = [Unsettled(*r) for r in conn.execute(Q["unsettled_by_links"], {"link_ids": list(link_ids)}).fetchall()]
@@ -137,11 +143,11 @@ def unsettled_by_links(conn: Connection, link_ids: Sequence[int]) -> dict[int, U
 def unsettled_creates(
     conn: Connection, connection: str, object_name: str, hub_ids: Sequence[UUID]
 ) -> dict[UUID, Unsettled]:
-    """Return the creates without an outcome in one CRM object by hub id."""
+    """Return the creates without an outcome in one CRM object by hub id, that of the successor where one was united."""
     rows = conn.execute(
         Q["unsettled_by_hubs"], {"connection": connection, "object": object_name, "hub_ids": list(hub_ids)}
     ).fetchall()
-    return {row[1]: Unsettled(*row) for row in rows}
+    return {row[10]: Unsettled(*row[:10]) for row in rows}
 
 
 def settle(conn: Connection, command_ids: Sequence[int]) -> None:

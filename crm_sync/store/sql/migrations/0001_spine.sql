@@ -57,9 +57,9 @@ create table landing_page (
     digest      bytea not null,
     body        bytea not null,
     landed_at   timestamptz not null default now(),
-    absorbed_at timestamptz,
-    constraint a_page_lands_once unique (connection, entity, digest)
+    absorbed_at timestamptz
 );
+create unique index a_waiting_page_lands_once on landing_page (connection, entity, digest) where absorbed_at is null;
 create index landing_page_to_absorb on landing_page (entity, page_id) where absorbed_at is null;
 
 create table inbox (

@@ -62,7 +62,7 @@ select p.link_id, p.field, p.target_record_id, p.earliest, p.latest, t.hub_id, l
 from parked_in p
 join identity_link l on l.link_id = p.link_id
 join identity_link t on t.connection = p.connection and t.object = p.target_object and t.record_id = p.target_record_id
-where l.entity = %(entity)s
+where l.entity = %(entity)s and l.state = 'live'
 order by p.link_id
 limit %(limit)s;
 
@@ -80,12 +80,18 @@ delete from parked_out where connection = %(connection)s and hub_id = any(%(hub_
 -- Outward references of golden records that were united into others.
 delete from parked_out where hub_id = any(%(hub_ids)s);
 
+-- name: forget_withheld
+-- Withheld values of golden records that were united into others.
+delete from withheld where hub_id = any(%(hub_ids)s);
+
 -- name: wake_out
--- Golden records whose parked outward reference can be sent now.
+-- Golden records whose parked outward reference can be sent now; a united target answers with its successor's record.
 select distinct p.hub_id from parked_out p
 join hub_record h on h.hub_id = p.hub_id
-join identity_link t on t.hub_id = p.target_hub_id and t.connection = p.connection and t.is_primary and t.state = 'live'
-where h.entity = %(entity)s;
+join hub_record g on g.hub_id = p.target_hub_id
+join identity_link t on t.hub_id = coalesce(g.united_into, g.hub_id) and t.connection = p.connection and t.is_primary
+    and t.state = 'live'
+where h.entity = %(entity)s and h.united_into is null;
 
 -- name: withhold
 -- Values that a CRM refused; the rest of their records is sent without them.

@@ -35,7 +35,8 @@ select count(*), count(*) filter (where missing_required > 0) from hub_record wh
 
 -- name: roots
 -- The golden record that each of these was united into, or itself; unknown ids are left out.
-select hub_id, coalesce(united_into, hub_id) from hub_record where hub_id = any(%(hub_ids)s);
+select hub_id, coalesce(united_into, hub_id) from hub_record
+where entity = %(entity)s and hub_id = any(%(hub_ids)s);
 
 -- name: unite
 -- Golden records found to be the same real thing as another.

@@ -1,8 +1,8 @@
 -- name: land_page
--- Land a page of changed records; the same page twice is one.
+-- Land a page of changed records; the same page twice is one while it waits to be absorbed.
 insert into landing_page (run_id, connection, entity, object, reason, records, digest, body)
 values (%(run_id)s, %(connection)s, %(entity)s, %(object)s, %(reason)s, %(records)s, %(digest)s, %(body)s)
-on conflict on constraint a_page_lands_once do nothing
+on conflict (connection, entity, digest) where absorbed_at is null do nothing
 returning page_id;
 
 -- name: pages_to_absorb

@@ -12,8 +12,8 @@ set link_id = excluded.link_id, action = case when outbox.state = 'sent' then ou
     plan_digest = excluded.plan_digest, run_id = excluded.run_id;
 
 -- name: withdraw
--- Waiting commands of records that need none any more.
-delete from outbox where connection = %(connection)s and object = %(object)s and hub_id = any(%(hub_ids)s) and state = 'waiting';
+-- Commands, dead letters too, of records that need none any more.
+delete from outbox where connection = %(connection)s and object = %(object)s and hub_id = any(%(hub_ids)s) and state <> 'sent';
 
 -- name: take_due
 -- Commands whose time has come, oldest first.
@@ -40,6 +40,11 @@ select command_id, hub_id, link_id, action, attempts, form_id, crm_vector, hub_v
 where connection = %(connection)s and entity = %(entity)s and state = 'sent'
 order by command_id limit %(limit)s;
 
+-- name: unsettled_by_ids
+-- Write intents without an outcome, by id.
+select command_id, hub_id, link_id, action, attempts, form_id, crm_vector, hub_vector, mask, payload from outbox
+where command_id = any(%(command_ids)s) and state = 'sent';
+
 -- name: unsettled_by_links
 -- Write intents of links without an outcome.
 select command_id, hub_id, link_id, action, attempts, form_id, crm_vector, hub_vector, mask, payload from outbox
@@ -47,8 +52,11 @@ where link_id = any(%(link_ids)s) and state = 'sent';
 
 -- name: unsettled_by_hubs
 -- Write intents to create a record in a CRM object, without an outcome.
-select command_id, hub_id, link_id, action, attempts, form_id, crm_vector, hub_vector, mask, payload from outbox
-where connection = %(connection)s and object = %(object)s and hub_id = any(%(hub_ids)s) and state = 'sent' and action = 'create';
+select o.command_id, o.hub_id, o.link_id, o.action, o.attempts, o.form_id, o.crm_vector, o.hub_vector, o.mask, o.payload,
+       coalesce(h.united_into, h.hub_id)
+from outbox o join hub_record h using (hub_id)
+where o.connection = %(connection)s and o.object = %(object)s and coalesce(h.united_into, h.hub_id) = any(%(hub_ids)s)
+  and o.state = 'sent' and o.action = 'create';
 
 -- name: settle
 -- Commands that are done; the golden record changed meanwhile in those that stay.
