@@ -24,7 +24,7 @@ from crm_sync.flows.wake import wake
 from crm_sync.records import SourceBatch
 from crm_sync.steps.scoping import in_scope
 from crm_sync.steps.validation import Reason, validate
-from crm_sync.store import audit, holding, hub, landing, links, runs
+from crm_sync.store import audit, holding, hub, inbox, landing, links, outbox, runs
 from crm_sync.store.staging import Connection, ConstraintError
 
 if TYPE_CHECKING:
@@ -128,6 +128,10 @@ def _absorb(ctx: Context, conn: Connection, lens: Lens, batch: SourceBatch, read
         else:
             plain.append(row)
     counts["deduplicated"] += len(batch) - len(newest)
+    away = [batch.record_ids[r] for r in newest if batch.deleted[r] or not scope[r]]
+    if away:
+        holding.unquarantine(conn, lens.name, batch.object, away)
+        holding.close_match_reviews(conn, lens.name, batch.object, away)
     touch(conn, lens, batch, touched)
     # What follows has rows of its own (audit, quarantine, review) to be counted by.
     quiet = {t: counts[t] for t in ("deduplicated", "unchanged", "out_of_scope")}
@@ -249,7 +253,8 @@ def _leave(
     for row, state in gone:
         link = known[batch.record_ids[row]]
         changes.append((link.link_id, state, batch.merged_into[row]))
-        marks.append((link.link_id, gates[row], batch.versions[row], stamp_of(batch, row)))
+        # The stamp of a deletion may be the time we looked: a record that is seen again must not count as older.
+        marks.append((link.link_id, gates[row], batch.versions[row], link.stamp or stamp_of(batch, row)))
         entries.append(
             audit.Entry(
                 "in",
@@ -265,6 +270,13 @@ def _leave(
         )
     links.set_state(conn, changes)
     links.set_gates(conn, marks)
+    dead = [c[0] for c in changes if c[1] == "tombstone"]
+    successors = links.succeed(conn, lens.name, batch.object, dead)
+    links.forget_gates(conn, [link_id for link_id, _, _ in successors])
+    inbox.put_notices(conn, "succeeded", [(lens.name, batch.object, record_id) for _, _, record_id in successors])
+    hub.enqueue_changes(conn, lens.entity.name, [hub_id for _, hub_id, _ in successors])
+    holding.forget_cells(conn, [c[0] for c in changes])
+    outbox.withdraw(conn, lens.name, batch.object, [known[batch.record_ids[r]].hub_id for r, _ in gone])
     audit.append(conn, ctx.run_id, entries)
     return Counter(applied=len(gone), unlinked=len(gone))
 
@@ -289,6 +301,8 @@ def stamp_of(batch: SourceBatch, row: int) -> datetime:
 
 def part(batch: SourceBatch, rows: Sequence[int] | range) -> SourceBatch:
     """Return some records of a batch."""
+    if len(rows) == len(batch) and all(row == place for place, row in enumerate(rows)):
+        return batch
     picked = np.array(list(rows), dtype=np.intp)
     return SourceBatch(
         connection=batch.connection,

@@ -10,7 +10,7 @@ from uuid import UUID
 import numpy as np
 
 from crm_sync.errors import Misconfigured, Refused
-from crm_sync.flows import shadows
+from crm_sync.flows import references, shadows
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.verdicts import CONTENTS
 from crm_sync.records import NULL, columns
@@ -45,11 +45,14 @@ def edit(ctx: Context, entity: str, hub_id: UUID, changes: Mapping[str, object],
         raise Refused(f"The edit of {entity} {hub_id} breaks its rules ({told}); nothing was changed.")
 
     def work(conn: Connection) -> None:
-        root = hub.roots(conn, [hub_id]).get(hub_id)
+        root = hub.roots(conn, entity, [hub_id]).get(hub_id)
         if root is None:
             raise Misconfigured(
                 f"There is no {entity} {hub_id} in the hub; find it: crm-sync explain {entity} <connection>:<record id>"
             )
+        for field in spec.references:
+            if field.name in changes and field.target is not None:
+                lifted.texts[field.name][0] = _target(conn, field.name, field.target, str(lifted.texts[field.name][0]))
         goldens = Goldens(ctx, conn, spec, ctx.streams(entity)[0].hub_form)
         goldens.load([root])
         doc = goldens.docs([root])[0]
@@ -74,6 +77,17 @@ def edit(ctx: Context, entity: str, hub_id: UUID, changes: Mapping[str, object],
         )
 
     ctx.locked(entity, work)
+
+
+def _target(conn: Connection, field: str, entity: str, text: str) -> str:
+    """Return a reference in the hub's own form; Refused where it leads to no golden record of that entity."""
+    if text == NULL:
+        return text
+    hub_id = references.hub_id_of(text)
+    root = hub.roots(conn, entity, [hub_id]).get(hub_id) if hub_id else None
+    if root is None:
+        raise Refused(f"{field} must be the hub id of an {entity} that exists; nothing was changed.")
+    return f"{references.TAG}{root}"
 
 
 def _plain_mapping(spec: EntitySpec, names: list[str]) -> MappingSpec:

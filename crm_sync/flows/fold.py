@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from crm_sync.flows import references, shadows, verdicts
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.lens import Lens, doc_texts
-from crm_sync.records import ABSENT, NULL, SourceBatch
+from crm_sync.records import ABSENT, NULL, Hashes, SourceBatch
 from crm_sync.steps.matching import Placement
 from crm_sync.steps.merging import Cell, HubSide, Incoming, Merged, Sent, Shadow, merge, needs_projection
 from crm_sync.store import hub, links, outbox
@@ -68,8 +68,14 @@ class Reads:
     earliest: NDArray[np.int64]
     latest: NDArray[np.int64]
 
+    def linked_before(self) -> list[int]:
+        """Return the links that were there before; nothing can wait for those that were made just now."""
+        return [i for i, link in zip(self.link_ids, self.before, strict=True) if link is not None]
+
     def rows(self, rows: Sequence[int]) -> Reads:
         """Return some of the reads."""
+        if len(rows) == len(self.hub_ids):
+            return self
 
         def pick(values: Sequence[Any]) -> list[Any]:
             return [values[r] for r in rows]
@@ -127,10 +133,10 @@ def fold(work: Fold) -> Counter[str]:
         before=before,
         linked_by=[work.placements[r].rule if work.links[r] is None else "" for r in rows],
         texts=work.texts[rows],
-        bases=[work.lens.base_of(work.batch, r) for r in rows],
+        bases=work.lens.bases(work.batch, rows),
         gates=[work.gates[r] for r in rows],
         versions=[work.batch.versions[r] for r in rows],
-        stamps=[moment(latest[r]) for r in rows],
+        stamps=moments(latest[rows]),
         earliest=np.array([_micros(b.stamp) if b and b.stamp else 0 for b in before], dtype=np.int64),
         latest=latest[rows],
     )
@@ -188,7 +194,9 @@ def _creates_under_way(work: Fold, rows: Sequence[int], hub_ids: Sequence[UUID])
 
 def _link(work: Fold, rows: Sequence[int], hub_ids: Sequence[UUID]) -> list[int]:
     unlinked = [(r, h) for r, h in zip(rows, hub_ids, strict=True) if work.links[r] is None]
-    taken = links.occupied(work.conn, work.lens.name, work.batch.object, [h for _, h in unlinked])
+    # A golden record that begins here has no link yet.
+    there = [h for r, h in unlinked if work.placements[r].rule != "new"]
+    taken = links.with_primary(work.conn, work.lens.name, work.batch.object, there)
     new: list[links.NewLink] = []
     for row, hub_id in unlinked:
         # One link is primary; further duplicates inside one CRM hang on the same golden record and are never written
@@ -197,7 +205,9 @@ def _link(work: Fold, rows: Sequence[int], hub_ids: Sequence[UUID]) -> list[int]
         taken.add(hub_id)
     made = links.insert_links(work.conn, work.lens.entity.name, work.lens.name, work.batch.object, work.ctx.run_id, new)
     back = [link for r in rows if (link := work.links[r]) is not None and link.state != "live"]
-    links.set_state(work.conn, [(b.link_id, "live", None) for b in back])
+    links.revive(work.conn, [b.link_id for b in back])
+    # Nothing was sent to them while they were away.
+    hub.enqueue_changes(work.conn, work.lens.entity.name, [b.hub_id for b in back])
     return [link.link_id if (link := work.links[r]) is not None else made[work.batch.record_ids[r]] for r in rows]
 
 
@@ -211,7 +221,10 @@ def _decide(
 ) -> Told:
     rows = len(reads.hub_ids)
     shadow = shadows.decode(ctx, conn, lens, goldens, reads.before, reads.hub_ids)
-    under_way = outbox.unsettled_by_links(conn, reads.link_ids)
+    owner = dict(zip(reads.link_ids, reads.hub_ids, strict=True))
+    under_way = outbox.unsettled_by_links(conn, reads.linked_before())
+    # What was sent for a golden record that was united into this one says nothing of this one.
+    under_way = {i: u for i, u in under_way.items() if u.hub_id == owner[i]}
     sent = shadows.decode_sent(ctx, conn, lens, goldens, [under_way.get(i) for i in reads.link_ids])
     if creates:
         shadow, sent = _as_created(ctx, conn, lens, goldens, reads, creates, shadow, sent)
@@ -219,7 +232,7 @@ def _decide(
     crm = lens.hash(reads.texts)
     incoming = Incoming(
         crm=crm,
-        lifted=np.where(lifted == reads.texts, crm, lens.hash(lifted)) if lens.references else crm,
+        lifted=_hub_form(lens, crm, lifted),
         absent=reads.texts == ABSENT,
         pending=pending,
         null=reads.texts == NULL,
@@ -258,6 +271,16 @@ def _decide(
         if row and i in under_way
     ]
     return Told(reads, shadow, merged, lifted, arrived, before)
+
+
+def _hub_form(lens: Lens, crm: Hashes, lifted: NDArray[np.object_]) -> Hashes:
+    """Return the hashes of lifted texts; only references differ from the CRM's form."""
+    if not lens.references:
+        return crm
+    hashes = crm.copy()
+    places = [r.position for r in lens.references]
+    hashes[:, places] = lens.hash(lifted[:, places])
+    return hashes
 
 
 def _as_created(
@@ -308,30 +331,30 @@ def _remember(ctx: Context, conn: Connection, lens: Lens, goldens: Goldens, told
         ctx, goldens, [o.hub_id for o in olds if o], [o.base or b"" for o in olds if o], shadows.BASE
     )
     old_bases: dict[int, dict[str, Any]] = dict(zip(partial, opened, strict=True))
-    bases: list[dict[str, Any]] = []
-    for row, base in enumerate(reads.bases):
-        if kept[row].any() or row in old_bases:
-            undecided = {s for p in np.flatnonzero(kept[row]) for s in lens.sources_of(int(p))}
-            base = shadows.decided_base(old_bases.get(row, {}), base, [s for s in base if s not in undecided])
-        bases.append(base)
+    bases = list(reads.bases)
+    held = kept.any(axis=1)
+    for row in sorted({*np.flatnonzero(held).tolist(), *old_bases}):
+        undecided = {s for p in np.flatnonzero(kept[row]) for s in lens.sources_of(int(p))}
+        base = bases[row]
+        bases[row] = shadows.decided_base(old_bases.get(row, {}), base, [s for s in base if s not in undecided])
     sealed = shadows.seal(ctx, goldens, reads.hub_ids, bases, shadows.BASE)
     # A parked cell that wakes is no read: what we wrote since the last one stays noted.
     wrote = [
         b is not None and bool(b.wrote) and (b.gate, b.stamp) == (reads.gates[row], reads.stamps[row])
         for row, b in enumerate(reads.before)
     ]
-    links.upsert_shadows(
-        conn,
-        shadows.encode(
-            lens, reads.link_ids, told.merged.shadow, reads.gates, reads.versions, reads.stamps, sealed, wrote
-        ),
+    columns = shadows.encode(
+        lens, reads.link_ids, told.merged.shadow, reads.gates, reads.versions, reads.stamps, sealed, wrote
     )
+    first = [row for row, b in enumerate(reads.before) if b is None]
+    again = [row for row, b in enumerate(reads.before) if b is not None]
+    links.insert_shadows(conn, {name: [column[r] for r in first] for name, column in columns.items()})
+    links.upsert_shadows(conn, {name: [column[r] for r in again] for name, column in columns.items()})
 
 
-def moment(micros: int | np.int64) -> datetime:
-    """Return microseconds since 1970 as a timezone-aware time."""
-    value: datetime = np.datetime64(int(micros), "us").astype(datetime)
-    return value.replace(tzinfo=UTC)
+def moments(micros: NDArray[np.int64]) -> list[datetime | None]:
+    """Return microseconds since 1970 as timezone-aware times."""
+    return [m.replace(tzinfo=UTC) for m in micros.astype("datetime64[us]").tolist()]
 
 
 def _micros(stamp: datetime) -> int:

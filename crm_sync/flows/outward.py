@@ -61,10 +61,11 @@ class Outlook:
     def parked(self, lens: Lens, rows: Sequence[int] | NDArray[np.intp]) -> list[holding.ParkedOut]:
         """Return the outward references of some rows that wait for their target."""
         return [
-            holding.ParkedOut(self.hub_ids[r], reference.field, UUID(self.hub_texts[r, reference.position][2:]))
+            holding.ParkedOut(self.hub_ids[r], reference.field, target)
             for reference in lens.references
             for r in rows
             if self.plans[r, reference.position] == Plan.PARK
+            and (target := references.hub_id_of(self.hub_texts[r, reference.position])) is not None
         ]
 
 

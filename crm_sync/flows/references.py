@@ -24,19 +24,25 @@ def inward(conn: Connection, lens: Lens, crm_texts: NDArray[np.object_]) -> tupl
     lifted = crm_texts.copy()
     pending = np.zeros(crm_texts.shape, dtype=np.bool_)
     for reference in lens.references:
-        column = crm_texts[:, reference.position]
+        column = crm_texts[:, reference.position].tolist()
         ids = sorted({t[2:] for t in column if t.startswith(TAG)})
         if not ids:
             continue
         found = resolve_records(conn, lens.name, reference.target_object, ids)
-        for row, text in enumerate(column):
-            if text.startswith(TAG):
-                hub_id = found.get(text[2:])
-                if hub_id is None:
-                    pending[row, reference.position] = True
-                else:
-                    lifted[row, reference.position] = f"{TAG}{hub_id}"
+        hub_form = {f"{TAG}{record_id}": f"{TAG}{hub_id}" for record_id, hub_id in found.items()}
+        lifted[:, reference.position] = [hub_form.get(t, t) for t in column]
+        pending[:, reference.position] = [t.startswith(TAG) and t not in hub_form for t in column]
     return lifted, pending
+
+
+def hub_id_of(text: str) -> UUID | None:
+    """Return the hub id in the hub's form of a reference; None where there is none that can be read."""
+    if not text.startswith(TAG):
+        return None
+    try:
+        return UUID(text[len(TAG) :])
+    except ValueError:
+        return None
 
 
 def outward(conn: Connection, lens: Lens, texts: NDArray[np.object_], wanted: Mask) -> Mask:
@@ -48,10 +54,11 @@ def outward(conn: Connection, lens: Lens, texts: NDArray[np.object_], wanted: Ma
         rows = [r for r in np.flatnonzero(wanted[:, reference.position]) if column[r].startswith(TAG)]
         if not rows:
             continue
-        ids = {UUID(column[r][2:]) for r in rows}
-        found = resolve_hubs(conn, lens.name, reference.target_object, sorted(ids))
+        meant = {column[r]: hub_id for r in rows if (hub_id := hub_id_of(column[r])) is not None}
+        found = resolve_hubs(conn, lens.name, reference.target_object, sorted(set(meant.values())))
         for row in rows:
-            record_id = found.get(UUID(column[row][2:]))
+            hub_id = meant.get(column[row])
+            record_id = found.get(hub_id) if hub_id else None
             if record_id is None:
                 projectable[row, reference.position] = False
             else:

@@ -22,7 +22,7 @@ from crm_sync.steps.hashing import hash_texts, pack_masks, pack_vectors, unpack_
 from crm_sync.steps.merging import Sent, Shadow, reform
 from crm_sync.store.database import Connection
 from crm_sync.store.forms import Form, load_form
-from crm_sync.store.links import LinkRow, ShadowRow
+from crm_sync.store.links import LinkRow
 from crm_sync.store.outbox import Unsettled
 
 if TYPE_CHECKING:
@@ -81,9 +81,9 @@ def decode(
         old_hub = unpack_vectors([h.hub_vector or b"" for h in there], len(old.fields))
         old_known = unpack_masks([h.hub_known or b"" for h in there], len(old.fields))
         same = old_known & (_hub_in(ctx, lens, goldens, old, ids) == old_hub)
-        renewed = reform(
-            lens.hash(texts), texts != ABSENT, _by_name(lens, old, same), goldens.vectors(ids, lens.places)
-        )
+        # A field that is newly mapped has no base, though its source may be known under another name.
+        has_base = (texts != ABSENT) & np.array([f.name in old.fields for f in lens.fields], dtype=np.bool_)
+        renewed = reform(lens.hash(texts), has_base, _by_name(lens, old, same), goldens.vectors(ids, lens.places))
         shadow.crm[rows], shadow.hub[rows] = renewed.crm, renewed.hub
         shadow.crm_known[rows], shadow.hub_known[rows] = renewed.crm_known, renewed.hub_known
     return shadow
@@ -160,26 +160,21 @@ def encode(
     stamps: Sequence[datetime | None],
     bases: Sequence[bytes],
     wrote: Sequence[bool],
-) -> list[ShadowRow]:
-    """Return shadows as rows to store; all arguments have the same length and order."""
-    crm, hub = pack_vectors(shadow.crm), pack_vectors(shadow.hub)
-    crm_known, hub_known = pack_masks(shadow.crm_known), pack_masks(shadow.hub_known)
-    return [
-        ShadowRow(
-            link_ids[i],
-            lens.form.form_id,
-            crm[i],
-            hub[i],
-            crm_known[i],
-            hub_known[i],
-            gates[i],
-            versions[i],
-            stamps[i],
-            bases[i],
-            wrote[i],
-        )
-        for i in range(len(link_ids))
-    ]
+) -> dict[str, Sequence[Any]]:
+    """Return shadows as columns to store; all arguments have the same length and order."""
+    return {
+        "link_id": link_ids,
+        "form_id": [lens.form.form_id] * len(link_ids),
+        "crm_vector": pack_vectors(shadow.crm),
+        "hub_vector": pack_vectors(shadow.hub),
+        "crm_known": pack_masks(shadow.crm_known),
+        "hub_known": pack_masks(shadow.hub_known),
+        "gate": gates,
+        "version": versions,
+        "stamp": stamps,
+        "base": bases,
+        "wrote": wrote,
+    }
 
 
 def rows_of(shadow: Shadow, rows: NDArray[np.intp] | Sequence[int]) -> Shadow:

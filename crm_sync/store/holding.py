@@ -161,6 +161,12 @@ def close_reviews(conn: Connection, review_ids: Sequence[int], state: str) -> No
         conn.execute(Q["close_reviews"], {"review_ids": list(review_ids), "state": state})
 
 
+def forget_cells(conn: Connection, link_ids: Sequence[int]) -> None:
+    """Close the questions and forget the parked references of links whose records are away."""
+    for query in ("forget_questions", "forget_parked_in"):
+        conn.execute(Q[query], {"link_ids": list(link_ids)})
+
+
 def close_match_reviews(conn: Connection, connection: str, object_name: str, record_ids: Sequence[str]) -> None:
     """Close the match questions of records that found their golden record."""
     if record_ids:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from crm_sync.store.dumping import Column
 from crm_sync.store.queries import queries
-from crm_sync.store.staging import Connection, stage
+from crm_sync.store.staging import Connection, copy_columns, stage_columns
 
 Q = queries("links")
 
@@ -53,23 +54,6 @@ class NewLink:
 
 
 @dataclass(frozen=True, slots=True)
-class ShadowRow:
-    """A shadow to write; `base` is encrypted under the subject key."""
-
-    link_id: int
-    form_id: int
-    crm_vector: bytes
-    hub_vector: bytes
-    crm_known: bytes
-    hub_known: bytes
-    gate: int
-    version: str | None
-    stamp: datetime | None
-    base: bytes
-    wrote: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Seen:
     """What was last seen of a record: `state` is the link's, or "held"; `wrote`: we wrote to it since."""
 
@@ -103,6 +87,7 @@ SHADOW_COLUMNS = (
     "base",
     "wrote",
 )
+"""What is written of a shadow; `base` encrypted under the subject key."""
 
 
 def find_links(conn: Connection, connection: str, object_name: str, record_ids: Sequence[str]) -> dict[str, LinkRow]:
@@ -164,32 +149,35 @@ def insert_links(
     conn: Connection, entity: str, connection: str, object_name: str, run_id: UUID, links: Iterable[NewLink]
 ) -> dict[str, int]:
     """Write new links of one CRM object; return record id -> link id."""
-    columns = ("hub_id", "entity", "connection", "object", "record_id", "is_primary", "linked_by", "run_id")
-    rows = ((n.hub_id, entity, connection, object_name, n.record_id, n.is_primary, n.linked_by, run_id) for n in links)
-    if not stage(conn, "identity_link", columns, rows):
+    new = list(links)
+    if not new:
         return {}
-    return {row[1]: row[0] for row in conn.execute(Q["insert_links"]).fetchall()}
-
-
-def upsert_shadows(conn: Connection, shadows: Iterable[ShadowRow]) -> None:
-    """Write shadows."""
-    rows = (
-        (
-            s.link_id,
-            s.form_id,
-            s.crm_vector,
-            s.hub_vector,
-            s.crm_known,
-            s.hub_known,
-            s.gate,
-            s.version,
-            s.stamp,
-            s.base,
-            s.wrote,
-        )
-        for s in shadows
+    link_ids = [row[0] for row in conn.execute(Q["next_link_ids"], {"count": len(new)}).fetchall()]
+    record_ids = [n.record_id for n in new]
+    repeated = {"entity": entity, "connection": connection, "object": object_name, "run_id": run_id}
+    copy_columns(
+        conn,
+        "identity_link",
+        {
+            "link_id": link_ids,
+            "hub_id": [n.hub_id for n in new],
+            "record_id": record_ids,
+            "is_primary": [n.is_primary for n in new],
+            "linked_by": [n.linked_by for n in new],
+            **{name: [value] * len(new) for name, value in repeated.items()},
+        },
     )
-    if stage(conn, "shadow", SHADOW_COLUMNS, rows):
+    return dict(zip(record_ids, link_ids, strict=True))
+
+
+def insert_shadows(conn: Connection, columns: dict[str, Column]) -> None:
+    """Write the first shadows of links, given as columns (SHADOW_COLUMNS)."""
+    copy_columns(conn, "shadow", columns)
+
+
+def upsert_shadows(conn: Connection, columns: dict[str, Column]) -> None:
+    """Write shadows, given as columns (SHADOW_COLUMNS)."""
+    if stage_columns(conn, "shadow", columns):
         conn.execute(Q["upsert_shadows"])
 
 
@@ -214,6 +202,32 @@ def touch(
             "stamps": list(stamps),
         },
     ).rowcount
+
+
+def with_primary(conn: Connection, connection: str, object_name: str, hub_ids: Sequence[UUID]) -> set[UUID]:
+    """Return the golden records that have a primary link in one CRM object."""
+    rows = conn.execute(
+        Q["with_primary"], {"connection": connection, "object": object_name, "hub_ids": list(hub_ids)}
+    ).fetchall()
+    return {row[0] for row in rows}
+
+
+def revive(conn: Connection, link_ids: Sequence[int]) -> None:
+    """Bring links of records that are back to life; each is primary again where no other took its place."""
+    for link_id in link_ids:  # one by one: two duplicates may come back at once
+        conn.execute(Q["revive"], {"link_ids": [link_id]})
+
+
+def succeed(
+    conn: Connection, connection: str, object_name: str, link_ids: Sequence[int]
+) -> list[tuple[int, UUID, str]]:
+    """Let live links succeed deleted primary ones; return (link id, hub id, record id) of the successors."""
+    rows = conn.execute(Q["step_down"], {"link_ids": list(link_ids)}).fetchall()
+    if not rows:
+        return []
+    hub_ids = [row[0] for row in rows]
+    parameters = {"connection": connection, "object": object_name, "hub_ids": hub_ids}
+    return [(r[0], r[1], r[2]) for r in conn.execute(Q["promote"], parameters).fetchall()]
 
 
 def set_state(conn: Connection, changes: Sequence[tuple[int, str, str | None]]) -> None:

@@ -27,6 +27,14 @@ where state = 'open' and link_id = any(%(link_ids)s);
 -- Questions that are no longer open.
 update review set state = %(state)s, closed_at = now() where review_id = any(%(review_ids)s) and state = 'open';
 
+-- name: forget_questions
+-- Questions about records that are away.
+update review set state = 'moot', closed_at = now() where link_id = any(%(link_ids)s) and state = 'open';
+
+-- name: forget_parked_in
+-- Inbound references of records that are away.
+delete from parked_in where link_id = any(%(link_ids)s);
+
 -- name: close_match_reviews
 -- Records that found their golden record after all.
 update review set state = 'moot', closed_at = now()
@@ -38,7 +46,8 @@ where connection = %(connection)s and object = %(object)s and record_id = any(%(
 insert into review (kind, connection, entity, object, record_id, hub_id, link_id, field, crm_hash, hub_hash, gate, question, run_id)
 select kind, connection, entity, object, record_id, hub_id, link_id, field, crm_hash, hub_hash, gate, question, run_id
 from stage_review
-on conflict do nothing;
+on conflict (connection, object, record_id) where state = 'open' and link_id is null
+do update set gate = excluded.gate, question = excluded.question, run_id = excluded.run_id;
 
 -- name: parked_cells
 -- Cells whose inbound reference waits.

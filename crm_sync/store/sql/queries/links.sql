@@ -42,11 +42,41 @@ where l.connection = %(connection)s and l.object = %(object)s and h.hub_id = any
 select distinct hub_id from identity_link
 where connection = %(connection)s and object = %(object)s and hub_id = any(%(hub_ids)s);
 
--- name: insert_links
--- New links.
-insert into identity_link (hub_id, entity, connection, object, record_id, is_primary, linked_by, run_id)
-select hub_id, entity, connection, object, record_id, is_primary, linked_by, run_id from stage_identity_link
-returning link_id, record_id;
+-- name: with_primary
+-- Which golden records have a primary link in this CRM object (a deleted record's link is none).
+select distinct hub_id from identity_link
+where connection = %(connection)s and object = %(object)s and hub_id = any(%(hub_ids)s) and is_primary;
+
+-- name: revive
+-- Records that are back: primary again, unless another took their place.
+update identity_link l
+set state = 'live', merged_into = null, is_primary = l.is_primary or not exists (
+    select 1 from identity_link w
+    where w.hub_id = l.hub_id and w.connection = l.connection and w.object = l.object and w.is_primary
+)
+where l.link_id = any(%(link_ids)s);
+
+-- name: step_down
+-- The link of a deleted record is no primary any more.
+update identity_link set is_primary = false where link_id = any(%(link_ids)s) and is_primary returning hub_id;
+
+-- name: promote
+-- Where no primary is left, the oldest live link takes its place.
+update identity_link set is_primary = true
+where link_id in (
+    select min(l.link_id) from identity_link l
+    where l.hub_id = any(%(hub_ids)s) and l.connection = %(connection)s and l.object = %(object)s and l.state = 'live'
+      and not exists (
+          select 1 from identity_link w
+          where w.hub_id = l.hub_id and w.connection = l.connection and w.object = l.object and w.is_primary
+      )
+    group by l.hub_id
+)
+returning link_id, hub_id, record_id;
+
+-- name: next_link_ids
+-- Ids for new links, which are copied in.
+select nextval(pg_get_serial_sequence('identity_link', 'link_id')) from generate_series(1, %(count)s);
 
 -- name: upsert_shadows
 -- What the links remember.
