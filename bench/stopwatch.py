@@ -17,7 +17,7 @@ import psycopg
 
 from crm_sync.flows import absorb, deliver, goldens, ingest, propagate, verdicts
 from crm_sync.flows.lens import Lens
-from crm_sync.store import audit, holding, hub, landing, links, matchkeys, outbox
+from crm_sync.store import landing, staging
 
 STAGES: Final = ("read", "land", "map", "match", "merge", "write", "send", "rest")
 
@@ -32,7 +32,7 @@ WRAPPED: Final[tuple[tuple[Any, str, str], ...]] = (
     (verdicts, "write", "merge"),
     (propagate, "_plan_batch", "merge"),
     (deliver, "_deliver_batch", "send"),
-    *((module, "stage", "write") for module in (audit, holding, hub, links, matchkeys, outbox)),
+    (staging, "_copy", "write"),
     (psycopg.Connection, "execute", "write"),
     (psycopg.Transaction, "__exit__", "write"),
 )

@@ -174,9 +174,14 @@ class Lens:
         ]
         return self.hash(texts).view(np.int64)
 
-    def base_of(self, batch: SourceBatch, row: int) -> dict[str, Any]:
-        """Return the mapped source values of one record, those that it carried."""
-        return {name: column[row] for name, column in batch.values.items() if column[row] is not MISSING}
+    def bases(self, batch: SourceBatch, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """Return the mapped source values of some records, those that each carried."""
+        names = list(batch.values)
+        columns = [column[rows].tolist() for column in batch.values.values()]
+        return [
+            {n: v for n, v in zip(names, values, strict=True) if v is not MISSING}
+            for values in zip(*columns, strict=True)
+        ] or [{} for _ in rows]
 
     def sources_of(self, position: int) -> tuple[str, ...]:
         """Return the source fields from which a mapped field is lifted."""
@@ -189,7 +194,9 @@ class Lens:
 
 def doc_texts(docs: Sequence[Mapping[str, str]], fields: Sequence[FieldSpec]) -> NDArray[np.object_]:
     """Return the canonical texts of golden records' documents as an (n, fields) array; a missing field is null."""
-    out = np.empty((len(docs), len(fields)), dtype=object)
+    out = np.full((len(docs), len(fields)), NULL, dtype=object)
+    names = [f.name for f in fields]
     for row, doc in enumerate(docs):
-        out[row] = [doc.get(f.name, NULL) for f in fields]
+        if doc:
+            out[row] = [doc.get(n, NULL) for n in names]
     return out

@@ -5,7 +5,6 @@ Belongs here: writing down decisions. Not here: making them (steps/merging), cha
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,10 +12,13 @@ from uuid import UUID
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from crm_sync.flows import shadows
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.lens import Lens
+from crm_sync.records import Mask
+from crm_sync.steps.hashing import pack_vectors
 from crm_sync.steps.merging import Cell, Disposition
 from crm_sync.store import audit, holding, hub, runs
 from crm_sync.store.database import Connection
@@ -96,13 +98,17 @@ def write(
 def _questions(ctx: Context, conn: Connection, lens: Lens, goldens: Goldens, told: Told) -> Counter[str]:
     reads, merged = told.reads, told.merged
     hold = merged.cells == Cell.HOLD
+    linked_before = reads.linked_before()
+    open_cells = holding.open_cells(conn, linked_before) if linked_before else []
+    if not open_cells and not hold.any():
+        return Counter()
     rows = {link_id: row for row, link_id in enumerate(reads.link_ids)}
     position = {f.name: p for p, f in enumerate(lens.fields)}
     crm, vectors = lens.hash(reads.texts).view(np.int64), _hub_hashes(lens, goldens, told).view(np.int64)
     moot: list[int] = []
     opened: list[UUID] = []
     superseded: list[int] = []
-    for cell in holding.open_cells(conn, reads.link_ids):
+    for cell in open_cells:
         row, place = rows[cell.link_id], position.get(cell.field)
         if place is None:
             moot.append(cell.review_id)  # the field is not mapped any more
@@ -167,11 +173,12 @@ def _parking(ctx: Context, conn: Connection, lens: Lens, told: Told) -> Counter[
     if not lens.references:
         return Counter()
     reads, wait = told.reads, told.merged.cells == Cell.WAIT
+    linked_before = reads.linked_before()
     rows = {link_id: row for row, link_id in enumerate(reads.link_ids)}
     position = {f.name: p for p, f in enumerate(lens.fields)}
     over = [
         (link_id, name)
-        for link_id, name in holding.parked_cells(conn, reads.link_ids)
+        for link_id, name in (holding.parked_cells(conn, linked_before) if linked_before else ())
         if name not in position
         or (not wait[rows[link_id], position[name]] and reads.texts[rows[link_id], position[name]] != "-")
     ]
@@ -197,44 +204,35 @@ def _audit(
     ctx: Context, conn: Connection, lens: Lens, goldens: Goldens, told: Told, read_run_id: UUID | None
 ) -> Counter[str]:
     reads, merged = told.reads, told.merged
-    counts: Counter[str] = Counter()
     telling = np.isin(merged.cells, (Cell.TAKE, Cell.HOLD, Cell.WAIT)) | merged.conflict
-    entries: list[audit.Entry] = []
-    documents: list[dict[str, Any]] = []
-    for row, linked_by in enumerate(reads.linked_by):
-        disposition = Disposition(int(merged.disposition[row]))
-        if linked_by and disposition is not Disposition.HELD:
-            disposition = Disposition.APPLIED  # a new link is a change, whatever its fields
-        counts[TERMS[disposition]] += 1
-        if disposition is Disposition.UNCHANGED and not telling[row].any():
-            continue
-        cells = np.flatnonzero(telling[row])
-        entries.append(
-            audit.Entry(
-                "in",
-                _action(linked_by, disposition),
-                lens.name,
-                lens.entity.name,
-                lens.mapping.object,
-                reads.record_ids[row],
-                reads.hub_ids[row],
-                disposition=TERMS[disposition],
-                read_run_id=read_run_id,
-                fields=[_field(lens, goldens, told, row, int(p)) for p in cells],
-                result=linked_by or "ok",
-            )
+    fresh = np.array([bool(by) for by in reads.linked_by], dtype=np.bool_)
+    # A new link is a change, whatever its fields.
+    dispositions = np.where(fresh, np.maximum(merged.disposition, Disposition.APPLIED), merged.disposition)
+    counts = Counter({term: int((dispositions == d).sum()) for d, term in TERMS.items()})
+    counts["updated"] = int(((dispositions == Disposition.APPLIED) & ~fresh).sum())
+    counts = +counts
+    rows = np.flatnonzero((dispositions != Disposition.UNCHANGED) | telling.any(axis=1))
+    if rows.size:
+        fields, documents = _fields(lens, goldens, told, telling, rows)
+        ids = [reads.hub_ids[r] for r in rows]
+        found = [Disposition(d) for d in dispositions[rows].tolist()]
+        by = [reads.linked_by[r] for r in rows]
+        audit.append_reads(
+            conn,
+            ctx.run_id,
+            read_run_id,
+            (lens.name, lens.entity.name, lens.mapping.object),
+            {
+                "action": [_action(linked_by, d) for linked_by, d in zip(by, found, strict=True)],
+                "disposition": [TERMS[d] for d in found],
+                "record_id": [reads.record_ids[r] for r in rows],
+                "hub_id": ids,
+                "fields": fields,
+                "contents": shadows.seal(ctx, goldens, ids, documents, CONTENTS),
+                "result": [linked_by or "ok" for linked_by in by],
+            },
         )
-        documents.append({lens.fields[p].name: [told.hub_before[row, p], told.lifted[row, p]] for p in cells})
-        if not linked_by and disposition is Disposition.APPLIED:
-            counts["updated"] += 1
-    ids = [e.hub_id for e in entries if e.hub_id is not None]
-    sealed = shadows.seal(ctx, goldens, ids, documents, CONTENTS)
-    audit.append(
-        conn,
-        ctx.run_id,
-        (dataclasses.replace(e, contents=blob) for e, blob in zip(entries, sealed, strict=True)),
-    )
-    quiet = counts["unchanged"] - sum(e.disposition == "unchanged" for e in entries)
+    quiet = counts["unchanged"] - int((dispositions[rows] == Disposition.UNCHANGED).sum())
     if read_run_id is not None:
         runs.add_tally(conn, read_run_id, lens.name, lens.entity.name, {"unchanged": quiet})
     return counts
@@ -248,12 +246,40 @@ def _action(linked_by: str, disposition: Disposition) -> str:
     return {Disposition.HELD: "held", Disposition.LOST: "lost"}.get(disposition, "updated")
 
 
-def _field(lens: Lens, goldens: Goldens, told: Told, row: int, position: int) -> dict[str, Any]:
-    field, cell = lens.fields[position], Cell(int(told.merged.cells[row, position]))
-    first = not told.shadow.crm_known[row, position]
-    if told.merged.conflict[row, position]:
+def _fields(
+    lens: Lens, goldens: Goldens, told: Told, telling: Mask, rows: NDArray[np.intp]
+) -> tuple[list[bytes], list[dict[str, Any]]]:
+    """Return of each row, for the cells that tell: what was decided, as JSON; and the values before and incoming."""
+    codes, names = goldens.sources([told.reads.hub_ids[r] for r in rows])
+    first = ~told.shadow.crm_known[rows]
+    conflict, cells = told.merged.conflict[rows], told.merged.cells[rows]
+    # Many rows were decided alike, and are told in the same words.
+    parts = [cells, first, conflict, codes[:, lens.places]]
+    alike = np.stack([np.where(telling[rows], part, -1).astype(np.int64) for part in parts], axis=2)
+    known: dict[bytes, tuple[bytes, list[tuple[int, str]]]] = {}
+    fields: list[bytes] = []
+    documents: list[dict[str, Any]] = []
+    before, incoming = told.hub_before[rows].tolist(), told.lifted[rows].tolist()
+    for row, key in enumerate(pack_vectors(alike.reshape(len(rows), -1).view(np.uint64))):
+        if key not in known:
+            places = [int(p) for p in np.flatnonzero(telling[rows[row]])]
+            sources = [names[codes[row, lens.places[p]]] for p in places]
+            decided = [
+                _field(lens, p, Cell(int(cells[row, p])), first[row, p], conflict[row, p], source)
+                for p, source in zip(places, sources, strict=True)
+            ]
+            known[key] = orjson.dumps(decided), [(p, lens.fields[p].name) for p in places]
+        words, named = known[key]
+        fields.append(words)
+        documents.append({name: (before[row][p], incoming[row][p]) for p, name in named})
+    return fields, documents
+
+
+def _field(lens: Lens, position: int, cell: Cell, first: bool, conflict: bool, source: str) -> dict[str, Any]:
+    field = lens.fields[position]
+    if conflict:
         rule = "first_link" if first else field.policy.value
     else:
         rule = "first_read" if first else "one_side_changed"
-    winner = lens.name if cell is Cell.TAKE else goldens.source(told.reads.hub_ids[row], int(lens.places[position]))
+    winner = lens.name if cell is Cell.TAKE else source
     return {"field": field.name, "decision": cell.name, "rule": rule, "winner": winner or "hub"}

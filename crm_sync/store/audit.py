@@ -13,10 +13,13 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from crm_sync.store.dumping import Column
 from crm_sync.store.queries import queries
-from crm_sync.store.staging import Connection, stage
+from crm_sync.store.staging import Connection, copy_columns
 
 Q = queries("audit")
+
+ACTOR = "crm-sync"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Entry:
     read_run_id: UUID | None = None
     fields: list[dict[str, Any]] = field(default_factory=list)
     contents: bytes | None = None
-    actor: str = "crm-sync"
+    actor: str = ACTOR
     result: str = "ok"
 
 
@@ -77,7 +80,7 @@ COLUMNS = (
 
 def append(conn: Connection, run_id: UUID, entries: Iterable[Entry]) -> None:
     """Append audit rows of a run, in the transaction of what they tell."""
-    rows = (
+    rows = [
         (
             run_id,
             e.read_run_id,
@@ -95,9 +98,26 @@ def append(conn: Connection, run_id: UUID, entries: Iterable[Entry]) -> None:
             e.result,
         )
         for e in entries
-    )
-    if stage(conn, "audit", COLUMNS, rows):
-        conn.execute(Q["insert_staged"])
+    ]
+    if rows:
+        copy_columns(conn, "audit", dict(zip(COLUMNS, zip(*rows, strict=True), strict=True)))
+
+
+def append_reads(
+    conn: Connection,
+    run_id: UUID,
+    read_run_id: UUID | None,
+    place: tuple[str, str, str],
+    columns: dict[str, Column],
+) -> None:
+    """Append what became of many records that were read from one `place` (connection, entity, object).
+
+    `columns`: action, disposition, record_id, hub_id, fields (JSON, written), contents, result.
+    """
+    rows = len(columns["action"])
+    same = zip(("connection", "entity", "object"), place, strict=True)
+    repeated = {"run_id": run_id, "read_run_id": read_run_id, "direction": "in", "actor": ACTOR, **dict(same)}
+    copy_columns(conn, "audit", columns | {name: [value] * rows for name, value in repeated.items()})
 
 
 def ensure_partitions(conn: Connection) -> None:

@@ -1,9 +1,3 @@
--- name: insert_staged
--- Append audit rows.
-insert into audit (run_id, read_run_id, direction, action, disposition, connection, entity, object, record_id, hub_id, fields, contents, actor, result)
-select run_id, read_run_id, direction, action, disposition, connection, entity, object, record_id, hub_id, fields, contents, actor, result
-from stage_audit;
-
 -- name: ensure_partitions
 -- The partitions of this month and the next.
 select ensure_audit_partition(current_date), ensure_audit_partition((current_date + interval '1 month')::date);
