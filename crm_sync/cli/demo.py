@@ -66,6 +66,7 @@ def demo(
         table = rounds.first()
         story = Story(settings, specs, emulators.addresses, rounds)
         story.tell()
+        rounds.at_rest()
     verdict = [*rounds.verdicts, *story.verdicts]
     passed = all(one["ok"] for one in verdict)
     seconds = time.monotonic() - began
