@@ -44,6 +44,9 @@ def emulate(
     seed: Annotated[int | None, typer.Option(help="Fill empty CRMs with the population of this number.")] = None,
     accounts: Annotated[int, typer.Option(min=1, help="Real accounts of the population.")] = 300,
     contacts: Annotated[int, typer.Option(min=1, help="Real contacts of the population.")] = 1500,
+    invalid_share: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Share of records that a sync must refuse, such as 0.3.")
+    ] = None,
     limits: Annotated[bool, typer.Option("--limits", help="Enforce the CRMs' rate limits and quotas.")] = False,
     port: Annotated[list[str] | None, typer.Option(metavar="CRM=PORT", help="May be repeated; else free ones.")] = None,
     env: Annotated[bool, typer.Option("--env", help="Print the environment of those that run, and end.")] = False,
@@ -66,6 +69,7 @@ def emulate(
         _print_environment(_of_those_that_run(state_dir, chosen), json=json)
         return
     options = [*population(seed, accounts, contacts), *emulator_ports(port, "--port")]
+    options += [] if seed is None or invalid_share is None else ["--invalid-share", str(invalid_share)]
     options += ["--limits"] if limits else []
     signal.signal(signal.SIGTERM, _stop)
     process = start_emulators(state_dir, options, chosen)
