@@ -188,6 +188,21 @@ def test_a_record_that_the_pages_skipped_is_read_before_it_is_called_missing(sta
     assert report.compared == report.read == len(stage.records(*HUBSPOT))
 
 
+def test_a_field_that_we_may_not_read_any_more_is_no_edit_and_no_loss(stage: Stage) -> None:
+    source = stage.source(*HUBSPOT, "job_title")
+    stage.change(*HUBSPOT, shown(stage, 1)[0], job_title="Out of sight")
+
+    class Blind(Interrupted):
+        def snapshot(self, *arguments: Any) -> Iterator[Page]:
+            for page in super().snapshot(*arguments):
+                seen = {name: column for name, column in page.batch.values.items() if name != source}
+                yield replace(page, batch=replace(page.batch, values=seen))
+
+    with stage.opened("look") as ctx:
+        ctx._connectors["hubspot"] = Blind(ctx.connector("hubspot"))
+        assert examine(ctx, *HUBSPOT).differences() == []
+
+
 def test_a_refused_version_is_held_and_a_newer_one_that_we_missed_is_not(stage: Stage) -> None:
     record_id = shown(stage, 1)[0]
     before = stage.shown(*HUBSPOT, record_id, "last_name")
