@@ -29,7 +29,7 @@ table{border-collapse:collapse;width:100%;margin:.4rem 0}
 th,td{text-align:left;padding:.3rem .7rem .3rem 0;border-bottom:1px solid #dde3ea;vertical-align:top}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 .met{color:#176639}.broken{color:#a3201c;font-weight:600}
-tr.broken td{background:#fdf1f0;font-weight:400;color:#1d2733}
+tr.off td{background:#fdf1f0}
 code,pre{font:13px/1.45 ui-monospace,monospace}pre{overflow:auto;background:#f5f7f9;padding:.7rem;max-height:24rem}
 details{margin:.3rem 0}summary{cursor:pointer}
 """
@@ -93,9 +93,9 @@ def _demand(outcome: Outcome) -> str:
     demand = outcome.demand
     result = f"not evaluated: {outcome.trouble}" if outcome.trouble else _word(outcome.passed)
     return (
-        f"<tr class={_word(outcome.passed)}><td>{escape(demand.place)}<td>{escape(demand.title)}"
+        f"<tr{'' if outcome.passed else ' class=off'}><td>{escape(demand.place)}<td>{escape(demand.title)}"
         f"<td class=n>{outcome.checked}<td class=n>{outcome.unexpected}<td class=n>{outcome.share:.2%}"
-        f"<td>{escape(result)}</tr>"
+        f"<td class={_word(outcome.passed)}>{escape(result)}</tr>"
     )
 
 
