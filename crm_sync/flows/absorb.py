@@ -20,11 +20,13 @@ from crm_sync.flows.fold import Fold, fold
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.identify import identify
 from crm_sync.flows.lens import Lens
+from crm_sync.flows.rekeying import ensure_match_keys
 from crm_sync.flows.wake import wake
 from crm_sync.records import SourceBatch
+from crm_sync.steps.matching import Digester, Identity, identities
 from crm_sync.steps.scoping import in_scope
 from crm_sync.steps.validation import Reason, validate
-from crm_sync.store import audit, holding, hub, inbox, landing, links, outbox, runs
+from crm_sync.store import audit, heldkeys, holding, hub, inbox, landing, links, outbox, runs
 from crm_sync.store.staging import Connection, ConstraintError
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ def absorb(ctx: Context, entity: str) -> AbsorbReport:
     """Absorb every landed page of an entity, oldest first, then wake references whose target is known now."""
     ctx.entity(entity)
     report = AbsorbReport()
+    ensure_match_keys(ctx, entity)
     while ctx.locked(entity, lambda conn: _next_pages(ctx, conn, entity, report)):
         ctx.boundary("absorbed")
     report.totals["woken"] += wake(ctx, entity)
@@ -56,7 +59,9 @@ def absorb(ctx: Context, entity: str) -> AbsorbReport:
 
 
 def _next_pages(ctx: Context, conn: Connection, entity: str, report: AbsorbReport) -> bool:
-    pages = _one_batch(landing.pages_to_absorb(conn, ctx.keyring, entity, _PAGES), ctx.settings.batch_rows)
+    # Pages of a stream that is no longer mapped stay where they are.
+    known = [name for name, other in ctx.specs.mappings if other == entity]
+    pages = _one_batch(landing.pages_to_absorb(conn, ctx.keyring, entity, known, _PAGES), ctx.settings.batch_rows)
     if not pages:
         return False
     lens = ctx.lens(pages[0].connection, entity)
@@ -130,6 +135,7 @@ def _absorb(ctx: Context, conn: Connection, lens: Lens, batch: SourceBatch, read
     counts["deduplicated"] += len(batch) - len(newest)
     away = [batch.record_ids[r] for r in newest if batch.deleted[r] or not scope[r]]
     if away:
+        _recognised(conn, lens, batch.object, away)
         holding.unquarantine(conn, lens.name, batch.object, away)
         holding.close_match_reviews(conn, lens.name, batch.object, away)
     touch(conn, lens, batch, touched)
@@ -155,6 +161,11 @@ def _merge(
     reasons = validate(lens.entity, lens.mapping, lifted)
     counts = Counter(held=len(reasons), quarantined=len(reasons))
     _quarantine(ctx, conn, lens, batch, reasons, gates, read_run_id)
+    unlinked = [r for r in reasons if batch.record_ids[r] not in known]
+    if unlinked:
+        texts = {name: column[unlinked] for name, column in lifted.texts.items()}
+        found = identities(lens.entity, texts, len(unlinked))
+        _hold_keys(ctx, conn, lens, batch.object, [batch.record_ids[r] for r in unlinked], found)
     rows = [r for r in range(len(batch)) if r not in reasons]
     if not rows:
         return counts
@@ -163,6 +174,7 @@ def _merge(
     mended = holding.unquarantine(conn, lens.name, batch.object, batch.record_ids)
     # Nothing was sent to them while they were held.
     hub.enqueue_changes(conn, lens.entity.name, [known[i].hub_id for i in mended if i in known])
+    _recognised(conn, lens, batch.object, batch.record_ids)
     goldens = Goldens(ctx, conn, lens.entity, lens.hub_form)
     linked = [known[i].hub_id if i in known else None for i in batch.record_ids]
     placed = identify(ctx, conn, lens, goldens, texts, batch.hub_ids, linked)
@@ -173,6 +185,15 @@ def _merge(
     counts["created"] += len(placed.new)
     counts["matched"] += sum(p.rule not in ("new", "linked") for p in placed.placements if p.hub_id is not None)
     goldens.create(placed.new)
+    undecided = [r for r, p in enumerate(placed.placements) if p.hub_id is None]
+    _hold_keys(
+        ctx,
+        conn,
+        lens,
+        batch.object,
+        [batch.record_ids[r] for r in undecided],
+        [placed.identities[r] for r in undecided],
+    )
     work = Fold(
         ctx=ctx,
         conn=conn,
@@ -189,6 +210,22 @@ def _merge(
     goldens.remember_keys([h for h, _ in there], [i for _, i in there])
     counts += fold(work)
     return counts
+
+
+def _hold_keys(
+    ctx: Context, conn: Connection, lens: Lens, object_name: str, record_ids: Sequence[str], found: Sequence[Identity]
+) -> None:
+    """Note by what records that wait could be recognised, so that propagate does not create their twins there."""
+    if record_ids:
+        digester = Digester(lens.entity.name, ctx.keyring.match_key())
+        pairs = zip(record_ids, found, strict=True)
+        keys = [(record_id, key[0], digester.digest(key)) for record_id, one in pairs for key in one.keys]
+        heldkeys.hold_keys(conn, lens.name, lens.entity.name, object_name, keys)
+
+
+def _recognised(conn: Connection, lens: Lens, object_name: str, record_ids: Sequence[str]) -> None:
+    """Note that records wait no longer: what was not created for their sake is planned anew."""
+    hub.enqueue_changes(conn, lens.entity.name, heldkeys.forget_keys(conn, lens.name, object_name, record_ids))
 
 
 def _quarantine(

@@ -95,8 +95,8 @@ def explain(ctx: Context, entity: str, reference: str, field: str | None = None)
 
 def _history(ctx: Context, conn: Connection, goldens: Goldens, hub_id: UUID, wanted: set[str]) -> list[dict[str, Any]]:
     rows = audit.history(conn, hub_id)
-    sealed = [r.contents for r in rows if r.contents is not None]
-    opened = iter(shadows.unseal(ctx, goldens, [hub_id] * len(sealed), sealed, CONTENTS))
+    sealed = [(r.hub_id, r.contents) for r in rows if r.contents is not None]
+    opened = iter(shadows.unseal(ctx, goldens, [s[0] for s in sealed], [s[1] for s in sealed], CONTENTS))
     told: list[dict[str, Any]] = []
     for row in rows:
         values = next(opened) if row.contents is not None else {}

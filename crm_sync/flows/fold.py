@@ -106,8 +106,8 @@ class Told:
     merged: Merged
     lifted: NDArray[np.object_]
     """(n, width) incoming texts in the hub's form."""
-    arrived: list[int]
-    """Ids of the commands under way whose values this read shows: they are settled by it."""
+    arrived: dict[int, outbox.Unsettled]
+    """Row -> the command under way whose values this read shows: it is settled by it."""
     hub_before: NDArray[np.object_]
     """(n, width) hub texts before, right in rows where a cell was taken, held or in conflict."""
 
@@ -164,7 +164,7 @@ def merge_reads(
     told = _decide(ctx, conn, lens, goldens, reads, creates)
     _take(lens, goldens, told)
     _remember(ctx, conn, lens, goldens, told)
-    outbox.settle(conn, told.arrived)
+    outbox.settle(conn, [u.command_id for u in told.arrived.values()])
     counts = verdicts.write(ctx, conn, lens, goldens, told, read_run_id)
     moved = (told.merged.cells != Cell.KEEP).any(axis=1)
     fresh = np.array([bool(by) for by in reads.linked_by], dtype=np.bool_)
@@ -174,6 +174,8 @@ def merge_reads(
 
 def waves(hub_ids: Sequence[UUID]) -> list[list[int]]:
     """Split rows so that no wave holds a golden record twice; the order of the rows of one golden record is kept."""
+    if len(set(hub_ids)) == len(hub_ids):
+        return [list(range(len(hub_ids)))]
     out: list[list[int]] = []
     depth: Counter[UUID] = Counter()
     for row, hub_id in enumerate(hub_ids):
@@ -265,11 +267,9 @@ def _decide(
     open_rows = np.flatnonzero(telling.any(axis=1))
     if open_rows.size:
         before[open_rows] = doc_texts(goldens.docs([reads.hub_ids[r] for r in open_rows]), lens.fields)
-    arrived = [
-        under_way[i].command_id
-        for i, row in zip(reads.link_ids, (merged.cells == Cell.RECEIPT).any(axis=1), strict=True)
-        if row and i in under_way
-    ]
+    receipts = (merged.cells == Cell.RECEIPT).any(axis=1)
+    arrived = {r: under_way[i] for r, i in enumerate(reads.link_ids) if receipts[r] and i in under_way}
+    arrived |= {r: creates[h] for r, h in enumerate(reads.hub_ids) if h in creates and reads.before[r] is None}
     return Told(reads, shadow, merged, lifted, arrived, before)
 
 
@@ -304,10 +304,11 @@ def _as_created(
 
 def _take(lens: Lens, goldens: Goldens, told: Told) -> None:
     reads, merged = told.reads, told.merged
+    places = goldens.rows(reads.hub_ids)
     for position in np.flatnonzero(merged.took.any(axis=0)):
         rows = np.flatnonzero(merged.took[:, position])
         goldens.set_column(
-            [reads.hub_ids[r] for r in rows],
+            places[rows],
             lens.fields[position].name,
             told.lifted[rows, position],
             merged.hub[rows, position],

@@ -61,7 +61,7 @@ class Goldens:
         self._changed: set[int] = set()
         self._source_names: list[str] = [NOBODY]
         self._source_codes = {NOBODY: 0}
-        self._match_keys: set[tuple[Key, UUID]] = set()
+        self._match_keys: dict[UUID, set[Key]] = {}
         self._digester = Digester(entity.name, ctx.keyring.match_key())
 
     def load(self, hub_ids: Iterable[UUID]) -> None:
@@ -140,12 +140,14 @@ class Goldens:
         return start
 
     def rows(self, hub_ids: Sequence[UUID]) -> NDArray[np.intp]:
-        """Return the rows in which loaded golden records stand."""
+        """Return the rows in which loaded golden records stand, for `set_column`."""
         return np.fromiter(map(self._row.__getitem__, hub_ids), dtype=np.intp, count=len(hub_ids))
 
     def docs(self, hub_ids: Sequence[UUID]) -> list[dict[str, str]]:
         """Return the documents (field -> canonical text) of loaded golden records, decrypted at first use."""
-        rows = [self._row[h] for h in hub_ids]
+        return self._docs_at([self._row[h] for h in hub_ids])
+
+    def _docs_at(self, rows: Sequence[int]) -> list[dict[str, str]]:
         sealed = [r for r in dict.fromkeys(rows) if self._docs[r] is None]
         if sealed:
             blobs = [self._sealed[r] or b"" for r in sealed]
@@ -185,11 +187,13 @@ class Goldens:
     ) -> None:
         """Set one field of one golden record."""
         column, times = np.array([text], dtype=object), np.array([evidence], dtype=np.int64)
-        self.set_column([hub_id], field, column, np.array([hashed], dtype=np.uint64), times[:, 0], times[:, 1], source)
+        self.set_column(
+            self.rows([hub_id]), field, column, np.array([hashed], dtype=np.uint64), times[:, 0], times[:, 1], source
+        )
 
     def set_column(
         self,
-        hub_ids: Sequence[UUID],
+        rows: NDArray[np.intp],
         field: str,
         texts: Texts,
         hashes: Hashes,
@@ -197,15 +201,15 @@ class Goldens:
         latest: NDArray[np.int64],
         source: str,
     ) -> None:
-        """Set one field of n golden records, each named once."""
-        rows, place = self.rows(hub_ids), self._order[field]
-        for doc, text in zip(self.docs(hub_ids), texts.tolist(), strict=True):
+        """Set one field of n golden records by their rows, each named once."""
+        places, place = rows.tolist(), self._order[field]
+        for doc, text in zip(self._docs_at(places), texts.tolist(), strict=True):
             doc[field] = text
         self._vectors[rows, place] = hashes
         self._earliest[rows, place] = earliest
         self._latest[rows, place] = latest
         self._sources[rows, place] = self._code(source)
-        self._changed.update(rows.tolist())
+        self._changed.update(places)
 
     def changed(self) -> list[UUID]:
         """Return the golden records that are new or changed so far."""
@@ -251,14 +255,23 @@ class Goldens:
     def remember_keys(self, hub_ids: Sequence[UUID], found: Sequence[Identity]) -> None:
         """Have match keys of golden records (their own or of a record linked to them) written with the next flush; they
         are verified at use."""
-        self._match_keys.update((key, h) for h, identity in zip(hub_ids, found, strict=True) for key in identity.keys)
+        for hub_id, identity in zip(hub_ids, found, strict=True):
+            known = self._match_keys.get(hub_id)
+            if known is None:
+                self._match_keys[hub_id] = set(identity.keys)
+            else:
+                known.update(identity.keys)
 
     def _write_match_keys(self, new: frozenset[UUID]) -> None:
-        digests = self._digester.digests({key for key, _ in self._match_keys})
-        rows = sorted({(key[0], digests[key], h) for key, h in self._match_keys})
+        digest = self._digester.digest
+        begun: set[tuple[str, bytes, UUID]] = set()
+        known: set[tuple[str, bytes, UUID]] = set()
+        for hub_id, keys in self._match_keys.items():
+            rows = begun if hub_id in new else known
+            rows.update([(key[0], digest(key), hub_id) for key in keys])
         # Those of golden records that begin here cannot be there yet.
-        matchkeys.add_new(self._conn, self._entity.name, [r for r in rows if r[2] in new])
-        matchkeys.add(self._conn, self._entity.name, [r for r in rows if r[2] not in new])
+        matchkeys.add_new(self._conn, self._entity.name, sorted(begun))
+        matchkeys.add(self._conn, self._entity.name, sorted(known))
         self._match_keys.clear()
 
     def _codes(self, names: Sequence[str]) -> list[int]:

@@ -1,8 +1,7 @@
 """Find the golden record of source records that are not linked yet.
 
-Belongs here: candidates by digest, their verification on decrypted values, uniting golden records that turn out to be
-one.
-Not here: the choice among candidates (steps/matching).
+Belongs here: candidates by digest, their verification on decrypted values.
+Not here: the choice among candidates (steps/matching), golden records that turn out to be one (uniting).
 """
 
 from __future__ import annotations
@@ -17,9 +16,10 @@ import numpy as np
 from crm_sync.flows.goldens import Goldens, identities_of
 from crm_sync.flows.lens import Lens
 from crm_sync.flows.shadows import BASE, lift_documents, unseal
+from crm_sync.flows.uniting import unite
 from crm_sync.records import Texts
 from crm_sync.steps.matching import Identity, Matcher, Placement, identities
-from crm_sync.store import holding, hub, inbox, links, matchkeys, outbox
+from crm_sync.store import hub, links, matchkeys
 from crm_sync.store.database import Connection
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def identify(
             placements.append(Placement(ours[row], "external_key"))
         else:
             placements.append(matcher.place(found[row], begin))
-    united = _unite(ctx, conn, [(a, b) for a, b in matcher.unions if a not in made])
+    united = unite(ctx, conn, lens, goldens, [(a, b) for a, b in matcher.unions if a not in made])
     placements = [Placement(matcher.root(p.hub_id), p.rule) if p.hub_id is not None else p for p in placements]
     kept = {p.hub_id for p in placements}
     return Identified(placements, found, [h for h in made if h in kept], united)
@@ -117,7 +117,8 @@ def linked_identities(
     """Return what the linked records of golden records say of themselves; the golden records must be loaded."""
     by_connection: dict[str, list[links.LinkRow]] = {}
     for link in links.links_by_hub(conn, hub_ids):
-        if link.base is not None and link.state != "tombstone" and link.connection in ctx.specs.connections:
+        mapped = (link.connection, lens.entity.name) in ctx.specs.mappings
+        if mapped and link.base is not None and link.state != "tombstone":
             by_connection.setdefault(link.connection, []).append(link)
     found: list[tuple[UUID, Identity]] = []
     for connection, rows in by_connection.items():
@@ -127,27 +128,3 @@ def linked_identities(
         columns = {f.name: np.ascontiguousarray(texts[:, i]) for i, f in enumerate(other.fields)}
         found += zip([r.hub_id for r in rows], identities(lens.entity, columns, len(rows)), strict=True)
     return found
-
-
-def _unite(ctx: Context, conn: Connection, unions: Sequence[tuple[UUID, UUID]]) -> int:
-    if not unions:
-        return 0
-    # The winner of one union may lose a later one.
-    parent = dict(unions)
-
-    def last(hub_id: UUID) -> UUID:
-        while hub_id in parent:
-            hub_id = parent[hub_id]
-        return hub_id
-
-    losers = [loser for loser, _ in unions]
-    winners = [last(loser) for loser in losers]
-    notices: list[tuple[str, str, str]] = []
-    for loser, winner in zip(losers, winners, strict=True):
-        notices += links.move_links(conn, loser, winner)
-    hub.unite(conn, losers, winners)
-    matchkeys.move(conn, losers, winners)
-    outbox.withdraw_records(conn, losers)
-    holding.forget_outward(conn, losers)
-    inbox.put_notices(conn, "united", notices)
-    return len(losers)

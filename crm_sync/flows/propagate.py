@@ -19,7 +19,7 @@ from crm_sync.flows import outward, shadows
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.lens import Lens
 from crm_sync.steps.planning import Plan, advanced
-from crm_sync.store import holding, hub, inbox, links, outbox, watermarks
+from crm_sync.store import heldkeys, holding, hub, inbox, links, outbox, watermarks
 from crm_sync.store.database import Connection
 
 if TYPE_CHECKING:
@@ -76,6 +76,10 @@ def _plan_batch(ctx: Context, conn: Connection, entity: str, report: PropagateRe
         report.totals += _plan_links(ctx, conn, lens, goldens, live)
         occupied = {x.hub_id for x in there}
         free = [h for h in hub_ids if h not in occupied]
+        # The CRM may hold them already: in records that wait for a person, or to be mended.
+        twins = heldkeys.twins(conn, lens.name, entity, lens.mapping.object, free) if free else set()
+        free = [h for h in free if h not in twins]
+        report.totals["waiting_for_twin"] += len(twins)
         if free and lens.name in opened:
             report.totals += _plan_creates(ctx, conn, lens, goldens, free)
     report.totals["planned"] += len(hub_ids)

@@ -31,12 +31,12 @@ def find_twins(ctx: Context, entity: str) -> int:
     Two golden records are twins when their own values share the key of a rule that links, and no rule forbids it by
     what they or their linked records say.
     """
-    linking = [rule.name for rule in ctx.entity(entity).match_rules if rule.outcome == "link"]
+    linking = [rule.key for rule in ctx.entity(entity).match_rules if rule.outcome == "link"]
 
     def work(conn: Connection) -> int:
         pairs: set[tuple[str, UUID, UUID]] = set()
         for batch in _batches(quality.shared_keys(conn, entity, linking)):
-            pairs |= _verified(ctx, conn, entity, linking, batch)
+            pairs |= _verified(ctx, conn, entity, batch)
         return quality.replace_twins(conn, entity, sorted(pairs))
 
     return ctx.locked(entity, work)
@@ -54,9 +54,8 @@ def _batches(groups: Sequence[Group]) -> list[list[Group]]:
     return batches
 
 
-def _verified(
-    ctx: Context, conn: Connection, entity: str, linking: Sequence[str], groups: Sequence[Group]
-) -> set[tuple[str, UUID, UUID]]:
+def _verified(ctx: Context, conn: Connection, entity: str, groups: Sequence[Group]) -> set[tuple[str, UUID, UUID]]:
+    rules = [rule.key for rule in ctx.entity(entity).match_rules]
     lens = ctx.streams(entity)[0]
     ids = sorted({hub_id for _, _, hub_ids in groups for hub_id in hub_ids})
     goldens = Goldens(ctx, conn, lens.entity, lens.hub_form)
@@ -71,6 +70,6 @@ def _verified(
         # A key may be an old one, or that of a linked record whose value lost.
         holders = [h for h in hub_ids if any(k[0] == rule and digest(entity, k, secret) == shared for k in own[h].keys)]
         for one, other in combinations(holders, 2):
-            if not any(contradicts(r, a, b) for r in linking for a in known[one] for b in known[other]):
+            if not any(contradicts(r, a, b) for r in rules for a in known[one] for b in known[other]):
                 found.add((rule, one, other))
     return found

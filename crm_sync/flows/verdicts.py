@@ -18,10 +18,12 @@ from crm_sync.flows import shadows
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.lens import Lens
 from crm_sync.records import Mask
-from crm_sync.steps.hashing import pack_vectors
+from crm_sync.steps.hashing import pack_vectors, unpack_masks
 from crm_sync.steps.merging import Cell, Disposition
 from crm_sync.store import audit, holding, hub, runs
 from crm_sync.store.database import Connection
+from crm_sync.store.forms import load_form
+from crm_sync.store.outbox import Unsettled
 
 if TYPE_CHECKING:
     from crm_sync.flows.context import Context
@@ -90,9 +92,41 @@ def write(
     counts = _questions(ctx, conn, lens, goldens, told)
     counts += _parking(ctx, conn, lens, told)
     counts += _audit(ctx, conn, lens, goldens, told, read_run_id)
+    _resolved(ctx, conn, lens, told)
     fresh = [told.reads.record_ids[r] for r, by in enumerate(told.reads.linked_by) if by]
     holding.close_match_reviews(conn, lens.name, lens.mapping.object, fresh)
     return counts
+
+
+def _resolved(ctx: Context, conn: Connection, lens: Lens, told: Told) -> None:
+    """Tell of writes whose answer never came: this read shows that they were done."""
+    audit.append(
+        conn,
+        ctx.run_id,
+        (
+            audit.Entry(
+                "out",
+                "sent",
+                lens.name,
+                lens.entity.name,
+                lens.mapping.object,
+                told.reads.record_ids[row],
+                told.reads.hub_ids[row],
+                fields=[
+                    {"field": n, "decision": "SEND", "rule": "read_back"} for n in carried_fields(conn, lens, intent)
+                ],
+                result="resolved",
+            )
+            for row, intent in told.arrived.items()
+        ),
+    )
+
+
+def carried_fields(conn: Connection, lens: Lens, intent: Unsettled) -> list[str]:
+    """Name the fields that a write intent carries."""
+    form = lens.form if intent.form_id == lens.form.form_id else load_form(conn, intent.form_id)
+    mask = unpack_masks([intent.mask], len(form.fields))[0]
+    return [name for name, carried in zip(form.fields, mask, strict=True) if carried]
 
 
 def _questions(ctx: Context, conn: Connection, lens: Lens, goldens: Goldens, told: Told) -> Counter[str]:

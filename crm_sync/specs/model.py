@@ -98,6 +98,11 @@ class MatchRule:
     veto: tuple[KeyPart, ...] = ()
     outcome: str = "link"
 
+    @property
+    def key(self) -> str:
+        """Name what the rule compares, whatever it is called: a renamed rule finds the match keys of its old name."""
+        return "+".join(f"{p.field}:{p.normaliser}" for p in self.parts)
+
 
 @dataclass(frozen=True, slots=True)
 class EntitySpec:

@@ -22,6 +22,9 @@ _HOST: Final = re.compile(r"([^\W_]([\w-]*[^\W_])?\.)+[^\W\d_][\w-]*[^\W_]")
 _DIGITS: Final = re.compile(r"\D+", re.ASCII)
 _E164: Final = re.compile(r"\+\d{6,15}", re.ASCII)
 
+NORMALISER_VERSION: Final = 1
+"""Raise it whenever a normaliser turns any text into something else than before: match keys are then made anew."""
+
 
 def _exact(text: str) -> str | None:
     return text

@@ -58,6 +58,7 @@ class HistoryRow:
     contents: bytes | None
     actor: str
     result: str
+    hub_id: UUID
 
 
 COLUMNS = (
@@ -126,7 +127,7 @@ def ensure_partitions(conn: Connection) -> None:
 
 
 def history(conn: Connection, hub_id: UUID) -> list[HistoryRow]:
-    """Return everything that happened to a golden record, oldest first."""
+    """Return everything that happened to a golden record and to those united into it, oldest first."""
     return [HistoryRow(*row) for row in conn.execute(Q["history"], {"hub_id": hub_id}).fetchall()]
 
 

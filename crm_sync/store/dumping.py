@@ -59,59 +59,58 @@ class PlainListDumper(ListDumper):
 
 
 Column = Sequence[Any]
-Encode = Callable[[Any], bytes]
+Encode = Callable[[Column], list[bytes]]
+"""Encode the values of a column, none of them null."""
 
 
-def _sized(value: bytes) -> bytes:
-    size = len(value)
-    return (_SIZES[size] if size < len(_SIZES) else _INT32(size)) + value
+def _sized(values: Sequence[bytes]) -> list[bytes]:
+    if max(map(len, values), default=0) < len(_SIZES):
+        return [_SIZES[len(v)] + v for v in values]
+    return [_INT32(len(v)) + v for v in values]
 
 
-def _text(value: str) -> bytes:
-    if "\0" in value:
+def _texts(values: Sequence[str]) -> list[bytes]:
+    if any("\0" in value for value in values):
         raise ValueError("a text holds a zero byte; PostgreSQL has no form for it")
-    return _sized(value.encode())
+    return _sized([v.encode() for v in values])
 
 
-def _uuid(value: UUID) -> bytes:
-    return b"\0\0\0\x10" + value.bytes
+def _uuids(values: Sequence[UUID]) -> list[bytes]:
+    return [b"\0\0\0\x10" + v.bytes for v in values]
 
 
-def _json(value: Any) -> bytes:
-    """Encode a document: bytes are taken as JSON already written."""
-    if isinstance(value, Jsonb):
-        value = value.obj
-    return _sized(b"\x01" + (value if isinstance(value, bytes) else orjson.dumps(value)))
+def _documents(values: Sequence[Any]) -> list[bytes]:
+    """Encode documents: bytes are taken as JSON already written."""
+    plain = (v.obj if isinstance(v, Jsonb) else v for v in values)
+    return _sized([b"\x01" + (v if isinstance(v, bytes) else orjson.dumps(v)) for v in plain])
 
 
-def _instant(value: datetime) -> bytes:
-    return _SIZED_INT64(8, (value - _EPOCH) // _MICROSECOND)
+def _instants(values: Sequence[datetime]) -> list[bytes]:
+    return [_SIZED_INT64(8, (v - _EPOCH) // _MICROSECOND) for v in values]
 
 
 @lru_cache(maxsize=4096)
 def _text_tuple(values: tuple[str, ...]) -> bytes:
-    items = b"".join(_text(v) for v in values)
-    shape = (
-        b"".join(map(_INT32, (1, 0, _TEXT_OID, len(values), 1))) if values else b"".join(map(_INT32, (0, 0, _TEXT_OID)))
-    )
-    return _sized(shape + items)
+    items = b"".join(_texts(values))
+    head = (1, 0, _TEXT_OID, len(values), 1) if values else (0, 0, _TEXT_OID)
+    return _sized([b"".join(map(_INT32, head)) + items])[0]
 
 
 ENCODERS: Final[dict[str, Encode]] = {
-    "uuid": _uuid,
-    "text": _text,
+    "uuid": _uuids,
+    "text": _texts,
     "bytea": _sized,
-    "jsonb": _json,
-    "bigint": lambda value: _SIZED_INT64(8, value),
-    "integer": lambda value: _SIZED_INT32(4, value),
-    "smallint": lambda value: _SIZED_INT16(2, value),
-    "double precision": lambda value: _SIZED_DOUBLE(8, value),
-    "date": lambda value: _SIZED_INT32(4, value.toordinal() - _FIRST_DAY),
-    "boolean": lambda value: b"\0\0\0\x01\x01" if value else b"\0\0\0\x01\0",
-    "timestamp with time zone": _instant,
-    "text[]": lambda value: _text_tuple(tuple(value)),
+    "jsonb": _documents,
+    "bigint": lambda values: [_SIZED_INT64(8, v) for v in values],
+    "integer": lambda values: [_SIZED_INT32(4, v) for v in values],
+    "smallint": lambda values: [_SIZED_INT16(2, v) for v in values],
+    "double precision": lambda values: [_SIZED_DOUBLE(8, v) for v in values],
+    "date": lambda values: [_SIZED_INT32(4, v.toordinal() - _FIRST_DAY) for v in values],
+    "boolean": lambda values: [b"\0\0\0\x01\x01" if v else b"\0\0\0\x01\0" for v in values],
+    "timestamp with time zone": _instants,
+    "text[]": lambda values: [_text_tuple(tuple(v)) for v in values],
 }
-"""Type as format_type names it -> binary form with its size; null has a form of its own."""
+"""Type as format_type names it -> binary forms with their sizes; null has a form of its own."""
 
 
 def binary_rows(types: Sequence[str], columns: Sequence[Column]) -> Iterator[bytes]:
@@ -132,5 +131,8 @@ def _encoded(encode: Encode, column: Column) -> list[bytes]:
     first = column[0]
     # Names of connections, entities and rules, ids of runs, and nulls are the same down a whole column.
     if first is column[-1] and all(value is first for value in column):
-        return [_NULL if first is None else encode(first)] * len(column)
-    return [_NULL if value is None else encode(value) for value in column]
+        return ([_NULL] if first is None else encode([first])) * len(column)
+    if any(value is None for value in column):
+        filled = iter(encode([value for value in column if value is not None]))
+        return [_NULL if value is None else next(filled) for value in column]
+    return encode(column)

@@ -87,9 +87,12 @@ def land_page(
     return row is not None
 
 
-def pages_to_absorb(conn: Connection, keyring: Keyring, entity: str, limit: int) -> list[LandedPage]:
-    """Lock and return the oldest pages that wait, in landing order."""
-    rows = conn.execute(Q["pages_to_absorb"], {"entity": entity, "limit": limit}).fetchall()
+def pages_to_absorb(
+    conn: Connection, keyring: Keyring, entity: str, connections: Sequence[str], limit: int
+) -> list[LandedPage]:
+    """Lock and return the oldest pages of these connections that wait, in landing order."""
+    parameters = {"entity": entity, "connections": list(connections), "limit": limit}
+    rows = conn.execute(Q["pages_to_absorb"], parameters).fetchall()
     bodies = keyring.open_day([r[7] for r in rows], [_aad(r[2], r[3]) for r in rows])
     return [
         LandedPage(r[0], r[1], r[2], r[3], r[4], r[5], split_documents(zstandard.decompress(body)))

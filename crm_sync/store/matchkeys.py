@@ -7,6 +7,7 @@ Belongs here: table match_key. Not here: normalising and verifying (steps/matchi
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 from uuid import UUID
 
 from crm_sync.store.queries import queries
@@ -53,3 +54,27 @@ def move(conn: Connection, losers: Sequence[UUID], winners: Sequence[UUID]) -> N
     parameters = {"losers": list(losers), "winners": list(winners)}
     conn.execute(Q["copy_keys"], parameters)
     conn.execute(Q["forget"], {"hub_ids": list(losers)})
+
+
+FIRST: Final = UUID(int=0)
+"""Before every golden record."""
+
+
+def unfinished(conn: Connection, entity: str, rules: bytes) -> UUID | None:
+    """Return after which golden record the match keys have to be made by these rules; None where all are."""
+    row = conn.execute(Q["matching"], {"entity": entity}).fetchone()
+    if row is None or bytes(row[0]) != rules:
+        return FIRST
+    after: UUID | None = row[1]
+    return after
+
+
+def records_after(conn: Connection, entity: str, after: UUID, limit: int) -> list[UUID]:
+    """Return golden records of an entity by id."""
+    rows = conn.execute(Q["records_after"], {"entity": entity, "after": after, "limit": limit}).fetchall()
+    return [row[0] for row in rows]
+
+
+def progress(conn: Connection, entity: str, rules: bytes, after: UUID | None) -> None:
+    """Note up to where match keys were made; None: all are."""
+    conn.execute(Q["progress"], {"entity": entity, "rules": rules, "after": after})

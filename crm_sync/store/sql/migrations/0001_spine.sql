@@ -90,6 +90,7 @@ create table hub_record (
     updated_at       timestamptz not null default now()
 );
 create index hub_record_by_entity on hub_record (entity, hub_id);
+create index hub_record_united on hub_record (united_into) where united_into is not null;
 comment on table hub_record is 'Golden records. united_into: found to be the same real thing as another, to which its links moved. doc: {field: canonical text}, encrypted. evidence: per field earliest and latest time of the edit (2 x int64 microseconds). sources: per field where the value came from. facts: the fields that are not PII, in the clear.';
 
 create table hub_change (
@@ -108,6 +109,13 @@ create table match_key (
     constraint one_match_key_per_rule primary key (entity, rule, digest, hub_id)
 );
 create index match_key_by_hub on match_key (hub_id);
+
+create table matching (
+    entity  text primary key,
+    rules   bytea not null,
+    after   uuid
+);
+comment on table matching is 'By which match rules the match keys of an entity were made; after: up to where, null when all were.';
 
 create table identity_link (
     link_id      bigint generated always as identity primary key,
@@ -157,6 +165,18 @@ create table quarantine (
     run_id      uuid not null,
     constraint one_quarantined_version_per_record unique (connection, object, record_id)
 );
+
+create table held_key (
+    connection  text not null,
+    entity      text not null,
+    object      text not null,
+    record_id   text not null,
+    rule        text not null,
+    digest      bytea not null,
+    constraint one_held_key_per_record primary key (connection, object, record_id, rule, digest)
+);
+create index held_key_by_digest on held_key (entity, rule, digest);
+comment on table held_key is 'Match keys of records that wait without a golden record, so that nobody creates their twin.';
 
 create table review (
     review_id   bigint generated always as identity primary key,

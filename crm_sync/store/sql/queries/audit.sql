@@ -3,9 +3,11 @@
 select ensure_audit_partition(current_date), ensure_audit_partition((current_date + interval '1 month')::date);
 
 -- name: history
--- Everything that happened to a golden record, oldest first.
-select at, run_id, direction, action, disposition, connection, object, record_id, fields, contents, actor, result
-from audit where hub_id = %(hub_id)s order by at, audit_id;
+-- Everything that happened to a golden record and to those united into it, oldest first.
+select at, run_id, direction, action, disposition, connection, object, record_id, fields, contents, actor, result, hub_id
+from audit
+where hub_id in (select hub_id from hub_record where hub_id = %(hub_id)s or united_into = %(hub_id)s)
+order by at, audit_id;
 
 -- name: count_by_action
 -- Audit rows of a run by connection, entity and action.

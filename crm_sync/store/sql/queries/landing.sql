@@ -9,7 +9,7 @@ returning page_id;
 -- The oldest landed pages of an entity that nobody absorbs right now.
 select page_id, run_id, connection, entity, object, reason, records, body
 from landing_page
-where entity = %(entity)s and absorbed_at is null
+where entity = %(entity)s and connection = any(%(connections)s) and absorbed_at is null
 order by page_id
 limit %(limit)s
 for update skip locked;

@@ -21,3 +21,18 @@ delete from match_key where hub_id = any(%(hub_ids)s);
 insert into match_key (entity, rule, digest, hub_id)
 select entity, rule, digest, hub_id from stage_match_key
 on conflict on constraint one_match_key_per_rule do nothing;
+
+-- name: matching
+-- By which rules the match keys of an entity were made, and up to where.
+select rules, after from matching where entity = %(entity)s;
+
+-- name: records_after
+-- Golden records of an entity, in the order of their ids.
+select hub_id from hub_record
+where entity = %(entity)s and hub_id > %(after)s and united_into is null
+order by hub_id limit %(limit)s;
+
+-- name: progress
+-- Match keys were made up to here; null: of all.
+insert into matching (entity, rules, after) values (%(entity)s, %(rules)s, %(after)s)
+on conflict (entity) do update set rules = excluded.rules, after = excluded.after;
