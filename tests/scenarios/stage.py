@@ -71,6 +71,11 @@ class Stage:
     def specs(self) -> SpecSet:
         return load(self.settings.config_dir, self.settings.environment)
 
+    def use(self, **changes: Any) -> None:
+        """Go on with other settings, such as another config_dir."""
+        self.settings = replace(self.settings, **changes)
+        self.__dict__.pop("specs", None)
+
     def at(self, connection: str, entity: str) -> str:
         """Return the emulator's name of the object in which an entity lives."""
         return self.specs.mapping(connection, entity).singular
