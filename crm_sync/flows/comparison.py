@@ -34,7 +34,7 @@ from crm_sync.steps.hashing import unpack_masks, unpack_vectors
 from crm_sync.steps.merging import Sent, Shadow
 from crm_sync.steps.planning import Plan, hub_moved
 from crm_sync.steps.scoping import in_scope
-from crm_sync.store import holding, links, outbox, reconciliations
+from crm_sync.store import heldkeys, holding, links, outbox, reconciliations
 from crm_sync.store.database import Connection
 
 if TYPE_CHECKING:
@@ -88,14 +88,17 @@ def not_created(
     if not free or not is_open:
         return found
 
-    def work(conn: Connection) -> list[UUID]:
+    def work(conn: Connection) -> list[tuple[UUID, Finding]]:
         reconciliations.one_moment(conn)
+        # The CRM may hold them already, in records that wait for a person or to be mended.
+        twins = heldkeys.twins(conn, lens.name, lens.entity.name, lens.mapping.object, free)
         goldens = Goldens(ctx, conn, lens.entity, lens.hub_form)
         goldens.load(free)
         ready = outward.creatable(lens, outward.look_at_new(conn, lens, goldens, free, only_look=True))
-        return [h for h, r in zip(free, ready, strict=True) if r]
+        missing = [h for h, r in zip(free, ready, strict=True) if r]
+        return [(h, Finding.HELD if h in twins else Finding.NOT_CREATED) for h in missing]
 
-    return found + [(h, Finding.NOT_CREATED) for h in ctx.database.run(work)]
+    return found + ctx.database.run(work)
 
 
 def _fingerprint(link: links.LinkRow) -> Fingerprint:

@@ -242,6 +242,29 @@ def test_a_golden_record_that_should_have_been_created_there_is_found(stage: Sta
     heal(stage)
 
 
+def test_a_golden_record_whose_twin_waits_there_is_held(stage: Stage) -> None:
+    before, email = look(stage, "hubspot").classes["held"], "ermintrude@twin.example.com"
+    at = stage.at("hubspot", "contact")
+    values = {"email": email, "firstname": "Ermintrude", "lastname": "Gosling", "date_of_birth": "spring"}
+    twin = stage.screens["hubspot"].create(at, values)
+    stage.sync()
+    assert stage.count("select count(*) from quarantine where record_id = %s", [twin]) == 1, "that is no date"
+    values = {"FirstName": "Ermintrude", "LastName": "Gosling", "Email": email}
+    record_id = stage.screens["salesforce"].create("Contact", values)
+    stage.settle()
+    ((linked,),) = stage.rows(
+        "select array_agg(connection order by connection) from identity_link where hub_id = "
+        "(select hub_id from identity_link where record_id = %s)",
+        [record_id],
+    )
+    assert linked == ["dynamics", "salesforce"]
+    report = look(stage, "hubspot")
+    assert found(report) == {}
+    assert report.classes["held"] == before + 2, "the record, and the golden record that may be it"
+    stage.screens["hubspot"].edit(at, twin, {"date_of_birth": None})
+    heal(stage)
+
+
 def test_everything_at_once_is_told_apart(stage: Stage) -> None:
     (_, edited), (_, tampered), (lagging, late), *_ = some(stage, 3)
     *_, (_, deleted) = whole(stage)
