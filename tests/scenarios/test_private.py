@@ -1,0 +1,201 @@
+"""Private by construction (P9): what people write in CRMs is found nowhere in what we leave behind."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crm_sync.flows.status import status
+from tests.scenarios.canaries import Canaries, cells, files
+from tests.scenarios.conftest import SetStage
+from tests.scenarios.dying import killed_sync
+from tests.scenarios.stage import Stage
+
+THREE = ("salesforce", "hubspot", "dynamics")
+
+
+class Aviary:
+    """A stage full of canaries."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.canaries = Canaries()
+        self.said: list[str] = []
+        """What was raised and reported on the way."""
+
+    def person(self, connection: str, label: str, **fixed: Any) -> str:
+        """Make a contact with a canary in every field that tells something about a person."""
+        sing = self.canaries.sing
+        values: dict[str, Any] = {
+            "first_name": sing(f"{label} first"),
+            "last_name": sing(f"{label} last"),
+            "email": f"{sing(f'{label} email')}@{sing(f'{label} host')}.example",
+            "phone": f"ask {sing(f'{label} phone')}",
+            "mobile": f"ask {sing(f'{label} mobile')}",
+            "job_title": sing(f"{label} title"),
+            "city": sing(f"{label} city"),
+            "notes": f'{sing(f"{label} notes")} said: "never"',
+            **fixed,
+        }
+        return self._create(connection, "contact", values)
+
+    def company(self, connection: str, label: str, **fixed: Any) -> str:
+        """Make an account with a canary in every field."""
+        sing = self.canaries.sing
+        values: dict[str, Any] = {
+            "name": sing(f"{label} name"),
+            "website": f"https://{sing(f'{label} site')}.example",
+            "phone": f"ask {sing(f'{label} phone')}",
+            "street": f"1 {sing(f'{label} street')} road",
+            "city": sing(f"{label} city"),
+            "postal_code": sing(f"{label} code"),
+            "description": f"{sing(f'{label} description')}\nand more",
+            **fixed,
+        }
+        return self._create(connection, "account", values)
+
+    def _create(self, connection: str, entity: str, values: dict[str, Any]) -> str:
+        theirs = {self.stage.source(connection, entity, name): value for name, value in values.items()}
+        return self.stage.screens[connection].create(self.stage.at(connection, entity), theirs)
+
+    def sync(self, **options: Any) -> None:
+        """Sync, and keep all that was said."""
+        try:
+            round_ = self.stage.sync(hurried=True, **options)
+            self.said.append(repr(round_.report))
+        except Exception as error:
+            self.said.append(repr(error))
+            raise
+
+
+@pytest.fixture(scope="module")
+def aviary(set_stage: SetStage) -> Iterator[Aviary]:
+    with set_stage() as stage:
+        yield Aviary(stage)
+
+
+@pytest.fixture(scope="module")
+def life(aviary: Aviary) -> Iterator[tuple[str, list[str]]]:
+    """Live through everything that may go wrong; return what stood in logs."""
+    records: list[str] = []
+    keep = logging.Handler(level=logging.DEBUG)
+    keep.emit = lambda record: records.append(keep.format(record))  # type: ignore[method-assign]
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(keep)
+    root.setLevel(logging.DEBUG)
+    try:
+        _live(aviary)
+    finally:
+        root.removeHandler(keep)
+        root.setLevel(level)
+    yield "\n".join(records), aviary.said
+
+
+def _live(aviary: Aviary) -> None:
+    stage, sing = aviary.stage, aviary.canaries.sing
+    shared = f"{sing('shared address')}@family.example"
+    first, last = sing("same first"), sing("same last")
+    for connection in THREE:
+        aviary.company(connection, f"company in {connection}")
+        aviary.person(connection, f"person in {connection}")
+        # Invalid: an address that is none, and a name that is too long.
+        aviary.person(connection, f"invalid in {connection}", email=f"{sing('invalid address')}@@nowhere")
+    aviary.person("hubspot", "nameless", last_name=None, email=f"{sing('bad')} at {sing('address')}")
+    # The same person with different birth dates, known to be one by telephone: later a conflict of two CRMs.
+    same = {c: aviary.person(c, f"same in {c}", first_name=first, last_name=last, email=shared) for c in THREE}
+    # Relatives at one address: HubSpot refuses the second, and says which address.
+    aviary.person("salesforce", "relative", email=shared)
+    aviary.person("dynamics", "another relative", email=shared)
+    assert killed_sync(stage, "absorbed", 1)
+    assert killed_sync(stage, "intent_written", 1)
+    assert killed_sync(stage, "sent", 1)
+    aviary.sync()
+    aviary.sync()
+    stage.change("salesforce", "contact", same["salesforce"], birth_date="1980-01-01")
+    stage.change("dynamics", "contact", same["dynamics"], birth_date="1981-02-02")
+    stage.change("hubspot", "contact", same["hubspot"], birth_date="1650-03-04")
+    aviary.sync()
+    # What the CRMs say of trouble names values, as real ones do.
+    quoted = {"message": f"{shared} is not acceptable to {last}"}
+    for connection, body in (
+        ("salesforce", [{**quoted, "errorCode": "FIELD_CUSTOM_VALIDATION_EXCEPTION", "fields": ["LastName"]}]),
+        ("hubspot", {**quoted, "status": "error", "category": "VALIDATION_ERROR", "correlationId": "0"}),
+        ("dynamics", {"error": {**quoted, "code": "0x80040265"}}),
+    ):
+        screen = stage.screens[connection]
+        for path in (
+            r"/composite(/sobjects)?$|batch/(update|create)$|\$batch$",
+            "query|search|v9.2/(contacts|accounts)",
+        ):
+            for status_code in (400, 500):
+                for source in THREE:
+                    stage.change(source, "contact", same[source], notes=sing(f"notes in {source}"))
+                screen.faults({"path": path, "action": "status", "status": status_code, "times": 6, "body": body})
+                aviary.sync()
+                screen.no_more_faults()
+        stage.rows("update api_budget set paused_until = null")
+        stage.rows("update outbox set next_attempt_at = now() where state = 'waiting'")
+    stage.screens["dynamics"].down(True)
+    aviary.sync()
+    stage.screens["dynamics"].down(False)
+    stage.rows("update outbox set next_attempt_at = now() where state = 'waiting'")
+    aviary.sync(full=True)
+    with stage.opened("status") as ctx:
+        aviary.said.append(repr(status(ctx)))
+
+
+def test_all_that_may_go_wrong_did(aviary: Aviary, life: object) -> None:
+    stage = aviary.stage
+    assert stage.count("select count(*) from quarantine") >= 4
+    assert stage.count("select count(*) from review where state = 'open'") >= 1
+    assert stage.count("select count(*) from withheld") >= 1
+    assert stage.count("select count(*) from audit_operation") >= 6
+    assert stage.count("select count(*) from audit where action in ('dead', 'retried', 'changed', 'withheld')") >= 1
+    assert len(aviary.canaries.made) >= 100
+
+
+def test_the_search_finds_what_is_there(aviary: Aviary, life: object) -> None:
+    canary = next(iter(aviary.canaries.made))
+    for number, blob in enumerate(
+        (
+            b"x" + canary.encode() + b"y",
+            canary.title().encode(),
+            zlib.compress(canary.encode()),
+            base64.b64encode(b"ab" + canary.encode() + b"c"),
+            b"..." + base64.b64encode(b"a" + canary.encode()) + b"...",
+            canary.encode().hex().encode(),
+        )
+    ):
+        assert aviary.canaries.found_in([("here", blob)]) == ["here"], number
+
+
+def test_no_value_lies_readable_in_any_table(aviary: Aviary, life: object) -> None:
+    assert sorted(set(aviary.canaries.found_in(cells(aviary.stage)))) == []
+
+
+def test_no_value_lies_readable_in_the_servers_files(aviary: Aviary, life: object) -> None:
+    stage = aviary.stage
+    stage.rows("checkpoint")
+    ((data,),) = stage.rows("show data_directory")
+    logs = [p for p in Path(data).parent.glob("*.log*") if p.is_file()]
+    assert logs, "where is the server's log?"
+    assert list(Path(data).glob("pg_wal/0*")), "where is the WAL?"
+    assert aviary.canaries.found_in(files(Path(data).parent)) == []
+
+
+def test_no_value_stands_in_logs_reports_and_errors(
+    aviary: Aviary, life: tuple[str, list[str]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    logged, said = life
+    assert aviary.canaries.found_in([("log", logged.encode()), *(("said", s.encode()) for s in said)]) == []
+    assert len(said) >= 15
+    assert aviary.canaries.found_in(files(aviary.stage.directory / "state")) == []
+    captured = capfd.readouterr()
+    assert aviary.canaries.found_in([("out", captured.out.encode()), ("err", captured.err.encode())]) == []
