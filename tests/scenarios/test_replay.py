@@ -96,7 +96,7 @@ def _absorb_again(ctx: Context, conn: Connection, connection: str, entity: str) 
     conn.execute(
         "update landing_page set absorbed_at = null where connection = %s and entity = %s", [connection, entity]
     )
-    pages = [p for p in landing.pages_to_absorb(conn, ctx.keyring, entity, 1000) if p.connection == connection]
+    pages = landing.pages_to_absorb(conn, ctx.keyring, entity, [connection], 1000)
     assert pages
     batches = [ctx.connector(connection).decode(lens.mapping, page.raw) for page in pages]
     done: Counter[str] = Counter()
