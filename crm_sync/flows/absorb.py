@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-import numpy as np
-
+from crm_sync.flows.ahead import Ahead, uncollected
+from crm_sync.flows.batches import Viewed, newest, view
+from crm_sync.flows.batches import part as part
+from crm_sync.flows.batches import stamp_of as stamp_of
 from crm_sync.flows.fold import Fold, fold
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.identify import identify
@@ -24,8 +26,7 @@ from crm_sync.flows.rekeying import ensure_match_keys
 from crm_sync.flows.wake import wake
 from crm_sync.records import SourceBatch
 from crm_sync.steps.matching import Digester, Identity, identities
-from crm_sync.steps.scoping import in_scope
-from crm_sync.steps.validation import Reason, validate
+from crm_sync.steps.validation import Reason
 from crm_sync.store import audit, heldkeys, holding, hub, inbox, landing, links, outbox, runs
 from crm_sync.store.staging import Connection, ConstraintError
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 REFUSED = Reason("", "store_refused")
 _PAGES = 50
+Pages = tuple[int, ...]
+"""The ids of the landed pages that make up one batch."""
 
 
 @dataclass(slots=True)
@@ -52,38 +55,60 @@ def absorb(ctx: Context, entity: str) -> AbsorbReport:
     ctx.entity(entity)
     report = AbsorbReport()
     ensure_match_keys(ctx, entity)
-    while ctx.locked(entity, lambda conn: _next_pages(ctx, conn, entity, report)):
-        ctx.boundary("absorbed")
+    with Ahead[Pages, Viewed](lambda page_ids: _view(ctx, entity, page_ids)) as ahead:
+        while _absorbed(ctx, entity, report, ahead):
+            ctx.boundary("absorbed")
     report.totals["woken"] += wake(ctx, entity)
     return report
 
 
-def _next_pages(ctx: Context, conn: Connection, entity: str, report: AbsorbReport) -> bool:
+def _absorbed(ctx: Context, entity: str, report: AbsorbReport, ahead: Ahead[Pages, Viewed]) -> bool:
+    with uncollected():
+        return ctx.locked(entity, lambda conn: _next_pages(ctx, conn, entity, report, ahead))
+
+
+def _next_pages(ctx: Context, conn: Connection, entity: str, report: AbsorbReport, ahead: Ahead[Pages, Viewed]) -> bool:
     # Pages of a stream that is no longer mapped stay where they are.
     known = [name for name, other in ctx.specs.mappings if other == entity]
-    pages = _one_batch(landing.pages_to_absorb(conn, ctx.keyring, entity, known, _PAGES), ctx.settings.batch_rows)
+    waiting = landing.waiting_pages(conn, entity, known, _PAGES)
+    pages = _one_batch(waiting, ctx.settings.batch_rows)
     if not pages:
         return False
-    lens = ctx.lens(pages[0].connection, entity)
-    raw = [document for page in pages for document in page.raw]
-    batch = ctx.connector(lens.name).decode(lens.mapping, raw)
-    report.totals += absorb_batch(ctx, conn, lens, batch, pages[0].run_id)
+    viewed = ahead.take(_ids(pages))
+    if following := _one_batch([p for p in waiting if p not in pages], ctx.settings.batch_rows):
+        ahead.start(_ids(following))
+    report.totals += _absorb_viewed(ctx, conn, viewed, pages[0].run_id)
     report.totals["pages"] += len(pages)
-    landing.pages_absorbed(conn, [page.page_id for page in pages])
+    landing.pages_absorbed(conn, _ids(pages))
     return True
 
 
-def _one_batch(pages: Sequence[landing.LandedPage], rows: int) -> list[landing.LandedPage]:
-    """Return the first pages that one run read of one connection, up to so many rows; a single page may have more."""
-    batch: list[landing.LandedPage] = []
+def _one_batch(pages: Sequence[landing.WaitingPage], rows: int) -> list[landing.WaitingPage]:
+    """Return the oldest page and those after it that the same run read of the same connection, up to so many rows; a
+    single page may have more. Pages of other connections, read at the same time, lie between."""
+    batch: list[landing.WaitingPage] = []
     total = 0
     for page in pages:
-        same = not batch or (page.connection, page.run_id) == (batch[0].connection, batch[0].run_id)
-        if not same or (batch and total + len(page.raw) > rows):
+        if batch and page.connection != batch[0].connection:
+            continue
+        if batch and (page.run_id != batch[0].run_id or total + page.records > rows):
             break
         batch.append(page)
-        total += len(page.raw)
+        total += page.records
     return batch
+
+
+def _ids(pages: Sequence[landing.WaitingPage]) -> Pages:
+    return tuple(page.page_id for page in pages)
+
+
+def _view(ctx: Context, entity: str, page_ids: Pages) -> Viewed:
+    """Decode, lift and validate landed pages of one stream; needs nothing that another batch may change."""
+    pages = ctx.database.run(lambda conn: landing.load_pages(conn, ctx.keyring, page_ids))
+    lens = ctx.lens(pages[0].connection, entity)
+    viewed = view(lens, ctx.connector(lens.name).decode(lens.mapping, [raw for page in pages for raw in page.raw]))
+    viewed.judged()
+    return viewed
 
 
 def absorb_batch(ctx: Context, conn: Connection, lens: Lens, batch: SourceBatch, read_run_id: UUID) -> Counter[str]:
@@ -91,37 +116,41 @@ def absorb_batch(ctx: Context, conn: Connection, lens: Lens, batch: SourceBatch,
 
     Where the store refuses the whole, the batch is halved until the one record is found, which goes to quarantine.
     """
+    return _absorb_viewed(ctx, conn, view(lens, batch), read_run_id)
+
+
+def _absorb_viewed(ctx: Context, conn: Connection, viewed: Viewed, read_run_id: UUID) -> Counter[str]:
+    batch = viewed.batch
     if not len(batch):
         return Counter()
     try:
         with conn.transaction():
-            return _absorb(ctx, conn, lens, batch, read_run_id)
+            return _absorb(ctx, conn, viewed, read_run_id)
     except ConstraintError:
         if len(batch) == 1:
             counts = Counter(held=1, quarantined=1)
-            _quarantine(ctx, conn, lens, batch, {0: [REFUSED]}, lens.gates(batch).tolist(), read_run_id)
+            _quarantine(ctx, conn, viewed, {0: [REFUSED]}, read_run_id)
             return counts
     middle = len(batch) // 2
-    first = absorb_batch(ctx, conn, lens, part(batch, range(middle)), read_run_id)
-    return first + absorb_batch(ctx, conn, lens, part(batch, range(middle, len(batch))), read_run_id)
+    first = _absorb_viewed(ctx, conn, viewed.part(range(middle)), read_run_id)
+    return first + _absorb_viewed(ctx, conn, viewed.part(range(middle, len(batch))), read_run_id)
 
 
-def _absorb(ctx: Context, conn: Connection, lens: Lens, batch: SourceBatch, read_run_id: UUID) -> Counter[str]:
+def _absorb(ctx: Context, conn: Connection, viewed: Viewed, read_run_id: UUID) -> Counter[str]:
     counts: Counter[str] = Counter()
-    gates = lens.gates(batch).tolist()
+    lens, batch, scope = viewed.lens, viewed.batch, viewed.scope
     known = links.find_links(conn, lens.name, batch.object, batch.record_ids)
     seen = links.seen(conn, lens.name, batch.object, batch.record_ids)
-    scope = in_scope(lens.mapping, batch.values)
-    newest = _newest(batch)
+    kept = newest(batch)
     plain: list[int] = []
     touched: list[int] = []
     gone: list[tuple[int, str]] = []
-    for row in newest:
+    for row in kept:
         record_id = batch.record_ids[row]
         link, before = known.get(record_id), seen.get(record_id)
-        if before is not None and before.stamp is not None and stamp_of(batch, row) < before.stamp:
+        if before is not None and before.stamp is not None and viewed.stamps[row] < before.stamp:
             counts["deduplicated"] += 1
-        elif before is not None and before.shows_nothing_new(gates[row], stamp_of(batch, row)):
+        elif before is not None and before.shows_nothing_new(viewed.gates[row], viewed.stamps[row]):
             counts["unchanged"] += 1
             if before.state != links.HELD:  # what is held was not decided on: its version must not pass for known
                 touched.append(row)
@@ -132,44 +161,44 @@ def _absorb(ctx: Context, conn: Connection, lens: Lens, batch: SourceBatch, read
                 gone.append((row, "tombstone" if batch.deleted[row] else "out_of_scope"))
         else:
             plain.append(row)
-    counts["deduplicated"] += len(batch) - len(newest)
-    away = [batch.record_ids[r] for r in newest if batch.deleted[r] or not scope[r]]
+    counts["deduplicated"] += len(batch) - len(kept)
+    away = [batch.record_ids[r] for r in kept if batch.deleted[r] or not scope[r]]
     if away:
         _recognised(conn, lens, batch.object, away)
         holding.unquarantine(conn, lens.name, batch.object, away)
         holding.close_match_reviews(conn, lens.name, batch.object, away)
-    touch(conn, lens, batch, touched)
+    touch(conn, viewed, touched)
     # What follows has rows of its own (audit, quarantine, review) to be counted by.
     quiet = {t: counts[t] for t in ("deduplicated", "unchanged", "out_of_scope")}
     runs.add_tally(conn, read_run_id, lens.name, lens.entity.name, quiet)
-    counts += _leave(ctx, conn, lens, batch, gone, known, gates, read_run_id)
+    counts += _leave(ctx, conn, viewed, gone, known, read_run_id)
     if plain:
-        counts += _merge(ctx, conn, lens, part(batch, plain), known, [gates[r] for r in plain], read_run_id)
+        counts += _merge(ctx, conn, viewed, plain, known, read_run_id)
     return counts
 
 
 def _merge(
     ctx: Context,
     conn: Connection,
-    lens: Lens,
-    batch: SourceBatch,
+    viewed: Viewed,
+    plain: Sequence[int],
     known: dict[str, links.LinkRow],
-    gates: list[int],
     read_run_id: UUID,
 ) -> Counter[str]:
-    lifted = lens.lift(batch.values)
-    reasons = validate(lens.entity, lens.mapping, lifted)
+    lens, batch = viewed.lens, viewed.batch
+    lifted, judged = viewed.judged()
+    reasons = {r: judged[r] for r in plain if r in judged}
     counts = Counter(held=len(reasons), quarantined=len(reasons))
-    _quarantine(ctx, conn, lens, batch, reasons, gates, read_run_id)
+    _quarantine(ctx, conn, viewed, reasons, read_run_id)
     unlinked = [r for r in reasons if batch.record_ids[r] not in known]
     if unlinked:
         texts = {name: column[unlinked] for name, column in lifted.texts.items()}
         found = identities(lens.entity, texts, len(unlinked))
         _hold_keys(ctx, conn, lens, batch.object, [batch.record_ids[r] for r in unlinked], found)
-    rows = [r for r in range(len(batch)) if r not in reasons]
+    rows = [r for r in plain if r not in reasons]
     if not rows:
         return counts
-    batch, gates = part(batch, rows), [gates[r] for r in rows]
+    batch, gates = part(batch, rows), [viewed.gates[r] for r in rows]
     texts = {name: column[rows] for name, column in lifted.texts.items()}
     mended = holding.unquarantine(conn, lens.name, batch.object, batch.record_ids)
     # Nothing was sent to them while they were held.
@@ -229,16 +258,11 @@ def _recognised(conn: Connection, lens: Lens, object_name: str, record_ids: Sequ
 
 
 def _quarantine(
-    ctx: Context,
-    conn: Connection,
-    lens: Lens,
-    batch: SourceBatch,
-    reasons: dict[int, list[Reason]],
-    gates: Sequence[int],
-    read_run_id: UUID,
+    ctx: Context, conn: Connection, viewed: Viewed, reasons: dict[int, list[Reason]], read_run_id: UUID
 ) -> None:
     if not reasons:
         return
+    lens, batch = viewed.lens, viewed.batch
     rows = sorted(reasons)
     aad = f"quarantine/{lens.name}/{lens.entity.name}".encode()
     bodies = ctx.keyring.seal_day(ctx.clock.now().date(), [batch.raw[r] for r in rows], [aad] * len(rows))
@@ -247,7 +271,7 @@ def _quarantine(
         conn,
         holding.Place(lens.name, lens.entity.name, batch.object, ctx.run_id),
         (
-            holding.Quarantined(batch.record_ids[r], gates[r], stamp_of(batch, r), told[r], body)
+            holding.Quarantined(batch.record_ids[r], viewed.gates[r], viewed.stamps[r], told[r], body)
             for r, body in zip(rows, bodies, strict=True)
         ),
     )
@@ -275,15 +299,14 @@ def _quarantine(
 def _leave(
     ctx: Context,
     conn: Connection,
-    lens: Lens,
-    batch: SourceBatch,
+    viewed: Viewed,
     gone: Sequence[tuple[int, str]],
     known: dict[str, links.LinkRow],
-    gates: Sequence[int],
     read_run_id: UUID,
 ) -> Counter[str]:
     if not gone:
         return Counter()
+    lens, batch = viewed.lens, viewed.batch
     changes: list[tuple[int, str, str | None]] = []
     marks: list[tuple[int, int, str, datetime]] = []
     entries: list[audit.Entry] = []
@@ -291,7 +314,7 @@ def _leave(
         link = known[batch.record_ids[row]]
         changes.append((link.link_id, state, batch.merged_into[row]))
         # The stamp of a deletion may be the time we looked: a record that is seen again must not count as older.
-        marks.append((link.link_id, gates[row], batch.versions[row], link.stamp or stamp_of(batch, row)))
+        marks.append((link.link_id, viewed.gates[row], batch.versions[row], link.stamp or viewed.stamps[row]))
         entries.append(
             audit.Entry(
                 "in",
@@ -318,50 +341,13 @@ def _leave(
     return Counter(applied=len(gone), unlinked=len(gone))
 
 
-def touch(conn: Connection, lens: Lens, batch: SourceBatch, rows: Sequence[int]) -> int:
+def touch(conn: Connection, viewed: Viewed, rows: Sequence[int]) -> int:
     """Note the newer versions of records whose mapped fields did not change; return how many were newer."""
     return links.touch(
         conn,
-        lens.name,
-        batch.object,
-        [batch.record_ids[r] for r in rows],
-        [batch.versions[r] for r in rows],
-        [stamp_of(batch, r) for r in rows],
+        viewed.lens.name,
+        viewed.batch.object,
+        [viewed.batch.record_ids[r] for r in rows],
+        [viewed.batch.versions[r] for r in rows],
+        [viewed.stamps[r] for r in rows],
     )
-
-
-def stamp_of(batch: SourceBatch, row: int) -> datetime:
-    """Return the stamp of one record as a timezone-aware time."""
-    moment: datetime = batch.stamps[row].astype("datetime64[us]").astype(datetime)
-    return moment.replace(tzinfo=UTC)
-
-
-def part(batch: SourceBatch, rows: Sequence[int] | range) -> SourceBatch:
-    """Return some records of a batch."""
-    if len(rows) == len(batch) and all(row == place for place, row in enumerate(rows)):
-        return batch
-    picked = np.array(list(rows), dtype=np.intp)
-    return SourceBatch(
-        connection=batch.connection,
-        entity=batch.entity,
-        object=batch.object,
-        record_ids=[batch.record_ids[r] for r in picked],
-        versions=[batch.versions[r] for r in picked],
-        stamps=batch.stamps[picked],
-        deleted=batch.deleted[picked],
-        merged_into=[batch.merged_into[r] for r in picked],
-        hub_ids=[batch.hub_ids[r] for r in picked],
-        values={name: column[picked] for name, column in batch.values.items()},
-        raw=[batch.raw[r] for r in picked],
-    )
-
-
-def _newest(batch: SourceBatch) -> list[int]:
-    """Return the rows to keep: of each record the one with the latest stamp, the last read where equal; in reading
-    order."""
-    best: dict[str, int] = {}
-    for row, record_id in enumerate(batch.record_ids):
-        other = best.get(record_id)
-        if other is None or batch.stamps[row] >= batch.stamps[other]:
-            best[record_id] = row
-    return sorted(best.values())

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from crm_sync.errors import CursorExpired, Misconfigured
-from crm_sync.flows.absorb import stamp_of, touch
+from crm_sync.flows.absorb import touch
+from crm_sync.flows.ahead import one_ahead, uncollected
+from crm_sync.flows.batches import view
 from crm_sync.flows.lens import Lens
 from crm_sync.ports import Lane
 from crm_sync.records import Page, SourceBatch
-from crm_sync.steps.scoping import in_scope
 from crm_sync.store import inbox, landing, links, runs, watermarks
 from crm_sync.store.database import Connection
 from crm_sync.store.leases import Lease
@@ -112,22 +114,25 @@ def _read(
     same_read = position.resume_mode == report.mode and position.resume_from == started_from
     resume = position.resume if same_read and not window else None
     name, entity = lens.name, lens.entity.name
-    for page in _pages(ctx, lens, report.mode, started_from, resume, window):
+    # The CRM prepares the next page while this one lands.
+    with closing(one_ahead(_pages(ctx, lens, report.mode, started_from, resume, window))) as pages:
+        for page in pages:
 
-        def commit(conn: Connection, page: Page = page) -> Counter[str]:
-            lease.fence(conn)
-            counts = _land(ctx, conn, lens, page.batch, report.mode)
-            if page.watermark is not None:
-                watermarks.finish_read(conn, name, entity, page.watermark)
-                landing.prune_pages(conn, KEEP_LANDED_DAYS)
-            elif window is None:
-                watermarks.save_progress(
-                    conn, name, entity, mode=report.mode, started_from=started_from, cursor=page.cursor
-                )
-            return counts
+            def commit(conn: Connection, page: Page = page) -> Counter[str]:
+                lease.fence(conn)
+                counts = _land(ctx, conn, lens, page.batch, report.mode)
+                if page.watermark is not None:
+                    watermarks.finish_read(conn, name, entity, page.watermark)
+                    landing.prune_pages(conn, KEEP_LANDED_DAYS)
+                elif window is None:
+                    watermarks.save_progress(
+                        conn, name, entity, mode=report.mode, started_from=started_from, cursor=page.cursor
+                    )
+                return counts
 
-        report.totals += ctx.database.run(commit)
-        ctx.boundary("watermark" if page.watermark is not None else "landed")
+            with uncollected():
+                report.totals += ctx.database.run(commit)
+            ctx.boundary("watermark" if page.watermark is not None else "landed")
 
 
 def _pages(
@@ -149,9 +154,9 @@ def _land(ctx: Context, conn: Connection, lens: Lens, batch: SourceBatch, reason
     counts: Counter[str] = Counter(read=len(batch))
     if not len(batch):
         return counts
-    gates = lens.gates(batch).tolist()
+    viewed = view(lens, batch)
+    gates, scope, stamps = viewed.gates, viewed.scope, viewed.stamps
     before = links.seen(conn, lens.name, batch.object, batch.record_ids)
-    scope = in_scope(lens.mapping, batch.values)
     changed: list[int] = []
     newer: list[int] = []
     for row, record_id in enumerate(batch.record_ids):
@@ -160,18 +165,18 @@ def _land(ctx: Context, conn: Connection, lens: Lens, batch: SourceBatch, reason
             counts["unchanged"] += 1
         elif last is None and not scope[row]:
             counts["out_of_scope"] += 1
-        elif last is not None and last.shows_nothing_new(gates[row], stamp_of(batch, row)):
+        elif last is not None and last.shows_nothing_new(gates[row], stamps[row]):
             counts["unchanged"] += 1
             if (
                 last.state != links.HELD
                 and last.version != batch.versions[row]
                 and last.stamp is not None
-                and last.stamp <= stamp_of(batch, row)
+                and last.stamp <= stamps[row]
             ):
                 newer.append(row)
         else:
             changed.append(row)
-    touch(conn, lens, batch, newer)
+    touch(conn, viewed, newer)
     landed = bool(changed) and landing.land_page(
         conn,
         ctx.keyring,

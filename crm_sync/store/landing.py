@@ -36,6 +36,16 @@ class LandedPage:
     raw: list[bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingPage:
+    """One page that waits to be absorbed, by how many records it holds."""
+
+    page_id: int
+    run_id: UUID
+    connection: str
+    records: int
+
+
 def _aad(connection: str, entity: str) -> bytes:
     return f"landing/{connection}/{entity}".encode()
 
@@ -87,17 +97,27 @@ def land_page(
     return row is not None
 
 
-def pages_to_absorb(
-    conn: Connection, keyring: Keyring, entity: str, connections: Sequence[str], limit: int
-) -> list[LandedPage]:
+def waiting_pages(conn: Connection, entity: str, connections: Sequence[str], limit: int) -> list[WaitingPage]:
     """Lock and return the oldest pages of these connections that wait, in landing order."""
     parameters = {"entity": entity, "connections": list(connections), "limit": limit}
-    rows = conn.execute(Q["pages_to_absorb"], parameters).fetchall()
+    return [WaitingPage(*row) for row in conn.execute(Q["waiting_pages"], parameters).fetchall()]
+
+
+def load_pages(conn: Connection, keyring: Keyring, page_ids: Sequence[int]) -> list[LandedPage]:
+    """Return pages by id, decrypted, in landing order."""
+    rows = conn.execute(Q["load_pages"], {"page_ids": list(page_ids)}).fetchall()
     bodies = keyring.open_day([r[7] for r in rows], [_aad(r[2], r[3]) for r in rows])
     return [
         LandedPage(r[0], r[1], r[2], r[3], r[4], r[5], split_documents(zstandard.decompress(body)))
         for r, body in zip(rows, bodies, strict=True)
     ]
+
+
+def pages_to_absorb(
+    conn: Connection, keyring: Keyring, entity: str, connections: Sequence[str], limit: int
+) -> list[LandedPage]:
+    """Lock and return the oldest pages of these connections that wait, decrypted, in landing order."""
+    return load_pages(conn, keyring, [p.page_id for p in waiting_pages(conn, entity, connections, limit)])
 
 
 def pages_absorbed(conn: Connection, page_ids: Sequence[int]) -> None:

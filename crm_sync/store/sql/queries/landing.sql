@@ -5,14 +5,19 @@ values (%(run_id)s, %(connection)s, %(entity)s, %(object)s, %(reason)s, %(record
 on conflict (connection, entity, digest) where absorbed_at is null do nothing
 returning page_id;
 
--- name: pages_to_absorb
+-- name: waiting_pages
 -- The oldest landed pages of an entity that nobody absorbs right now.
-select page_id, run_id, connection, entity, object, reason, records, body
+select page_id, run_id, connection, records
 from landing_page
 where entity = %(entity)s and connection = any(%(connections)s) and absorbed_at is null
 order by page_id
 limit %(limit)s
 for update skip locked;
+
+-- name: load_pages
+-- Landed pages by id.
+select page_id, run_id, connection, entity, object, reason, records, body
+from landing_page where page_id = any(%(page_ids)s) order by page_id;
 
 -- name: pages_absorbed
 -- Mark pages as absorbed.
