@@ -149,7 +149,7 @@ def living(stage: Stage, entity: str) -> int:
 
 
 def while_sent(stage: Stage, connection: str, meanwhile: Callable[[], None], reads: Sequence[str]) -> None:
-    """Plan and send contacts to a CRM; between intent and call, `meanwhile` happens, and others read and absorb it."""
+    """Plan and send contacts to a CRM; before the call, `meanwhile` happens, and others read, absorb and plan it."""
 
     def hook(boundary: str) -> None:
         if boundary != "intent_written" or done:
@@ -160,6 +160,7 @@ def while_sent(stage: Stage, connection: str, meanwhile: Callable[[], None], rea
             for name in reads:
                 ingest(other, name, "contact")
             absorb(other, "contact")
+            propagate(other, "contact")
 
     done: list[str] = []
     with stage.opened() as ctx:

@@ -85,14 +85,13 @@ def test_a_question_dissolves_when_the_hub_says_what_the_crm_says(town: Stage) -
     hub_id = golden_of(town, "salesforce", record_id)
     town.change("hubspot", "contact", places(town, hub_id)["hubspot"], birth_date="1980-02-02")
     town.change("salesforce", "contact", record_id, birth_date="1980-03-03")
+    # HubSpot first; what Salesforce says is then a question, and its page has landed.
+    town.sync(["hubspot"])
     town.settle()
     questions = "select connection, field from review where state = 'open'"
-    assert len(town.rows(questions)) == 1
+    assert town.rows(questions) == [("salesforce", "birth_date")]
+    # The hub asks once more what Salesforce says, and gets the very same page.
     town.edit("contact", hub_id, {"birth_date": "1980-03-03"})
-    town.settle()
-    # Once the disputed record is read again, whatever else had landed before, nobody is asked any more.
-    for connection, there in places(town, hub_id).items():
-        town.change(connection, "contact", there, birth_date="1980-03-03", city=f"Seen in {connection}")
     town.settle()
     assert town.rows(questions) == []
     assert {str(v)[:10] for v in everywhere(town, hub_id, "birth_date").values()} == {"1980-03-03"}
