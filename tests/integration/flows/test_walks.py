@@ -184,7 +184,7 @@ def _edited_just_before_sending(stage: Stage, crm: str, record_id: str, **change
             name == "intent_written"
             and not hit
             and stage.rows(
-                "select 1 from outbox join identity_link using (link_id) where outbox.state = 'sent' and record_id = %s",
+                "select 1 from outbox o join identity_link using (link_id) where o.state = 'sent' and record_id = %s",
                 [record_id],
             )
         ):
