@@ -183,14 +183,14 @@ def test_a_record_lost_from_sight_lives_again_when_it_is_seen(town: Stage) -> No
     assert {c: contacts(town, c) for c in THREE} == dict.fromkeys(THREE, 1)
 
 
-@pytest.mark.parametrize("target", ["foo", str(uuid.UUID(int=7)), "another contact"])
-def test_a_reference_that_leads_nowhere_is_refused_and_stops_nothing(town: Stage, target: str) -> None:  # noqa: F811
+def test_a_reference_that_leads_nowhere_is_refused_and_stops_nothing(town: Stage) -> None:  # noqa: F811
     record_id = create(town, "hubspot", "contact", **ANN, **EMAIL)
     company = create(town, "hubspot", "account", name="Foo", website="https://foo.example")
     town.settle()
     hub_id, account = golden_of(town, "hubspot", record_id), golden_of(town, "hubspot", company)
-    with pytest.raises(Refused, match="account must be the hub id of an account that exists"):
-        town.edit("contact", hub_id, {"account": str(hub_id) if target == "another contact" else target, "city": "X"})
+    for nowhere in ("foo", str(uuid.UUID(int=7)), str(hub_id)):
+        with pytest.raises(Refused, match="account must be the hub id of an account that exists"):
+            town.edit("contact", hub_id, {"account": nowhere, "city": "Nowhere"})
     assert town.sync().writes == {}
     town.edit("contact", hub_id, {"account": str(account), "city": "York"})
     town.settle()
