@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import psycopg
 
-from crm_sync.flows import absorb, deliver, goldens, ingest, propagate, verdicts
+from crm_sync.flows import absorb, batches, deliver, goldens, ingest, propagate, verdicts
 from crm_sync.flows.lens import Lens
 from crm_sync.store import landing, staging
 
@@ -25,7 +25,8 @@ WRAPPED: Final[tuple[tuple[Any, str, str], ...]] = (
     (ingest, "_land", "land"),
     (landing, "land_page", "land"),
     (Lens, "lift", "map"),
-    (absorb, "validate", "map"),
+    (batches, "validate", "map"),
+    (absorb, "_view", "rest"),
     (absorb, "identify", "match"),
     (absorb, "fold", "merge"),
     (goldens.Goldens, "flush", "merge"),
