@@ -235,8 +235,11 @@ def _merge(
         links=[known.get(i) for i in batch.record_ids],
         read_run_id=read_run_id,
     )
-    there = [(h, i) for p, i in zip(placed.placements, placed.identities, strict=True) if (h := p.hub_id) is not None]
-    goldens.remember_keys([h for h, _ in there], [i for _, i in there])
+    there = [(r, h) for r, p in enumerate(placed.placements) if (h := p.hub_id) is not None]
+    goldens.load(h for _, h in there)
+    goldens.remember_reads(
+        [h for _, h in there], [placed.identities[r] for r, _ in there], texts, [r for r, _ in there]
+    )
     counts += fold(work)
     return counts
 

@@ -174,13 +174,11 @@ def merge_reads(
 
 def waves(hub_ids: Sequence[UUID]) -> list[list[int]]:
     """Split rows so that no wave holds a golden record twice; the order of the rows of one golden record is kept."""
-    if len(set(hub_ids)) == len(hub_ids):
-        return [list(range(len(hub_ids)))]
     out: list[list[int]] = []
-    depth: Counter[UUID] = Counter()
+    depth: dict[UUID, int] = {}
     for row, hub_id in enumerate(hub_ids):
-        level = depth[hub_id]
-        depth[hub_id] += 1
+        level = depth.get(hub_id, 0)
+        depth[hub_id] = level + 1
         if level == len(out):
             out.append([])
         out[level].append(row)

@@ -8,7 +8,7 @@ the SQL (store/hub).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -62,6 +62,8 @@ class Goldens:
         self._source_names: list[str] = [NOBODY]
         self._source_codes = {NOBODY: 0}
         self._match_keys: dict[UUID, set[Key]] = {}
+        self._match_fields = tuple(dict.fromkeys(p.field for rule in entity.match_rules for p in rule.parts))
+        self._told: dict[int, tuple[str, ...]] = {}
         self._digester = Digester(entity.name, ctx.keyring.match_key())
 
     def load(self, hub_ids: Iterable[UUID]) -> None:
@@ -158,9 +160,9 @@ class Goldens:
 
     def keys(self, hub_ids: Iterable[UUID]) -> dict[UUID, bytes]:
         """Return the subject keys of golden records, loaded where necessary."""
-        missing = [h for h in dict.fromkeys(hub_ids) if h not in self._keys]
+        missing = [h for h in hub_ids if h not in self._keys]
         if missing:
-            self._keys.update(self._ctx.keyring.subject_keys(self._conn, missing))
+            self._keys.update(self._ctx.keyring.subject_keys(self._conn, list(dict.fromkeys(missing))))
         return self._keys
 
     def vectors(self, hub_ids: Sequence[UUID], places: NDArray[np.intp]) -> Hashes:
@@ -220,8 +222,7 @@ class Goldens:
         new, changed = sorted(self._new), sorted(self._changed - self._new)
         hub.insert_hub_records(self._conn, self._columns(new))
         hub.update_hub_records(self._conn, self._columns(changed))
-        touched = [self._ids[r] for r in new + changed]
-        self.remember_keys(touched, identities_of(self._entity, self.docs(touched)))
+        self._remember_own_keys(new + changed)
         self._write_match_keys(frozenset(self._ids[r] for r in new))
         self._new.clear()
         self._changed.clear()
@@ -232,7 +233,6 @@ class Goldens:
         ids = [self._ids[r] for r in rows]
         docs = self.docs(ids)
         evidence = np.stack([self._earliest[rows], self._latest[rows]], axis=1).astype("<i8").reshape(len(rows), -1)
-        names = [tuple(self._source_names[c] for c in codes) for codes in self._sources[rows].tolist()]
         derive = Derivation.of(self._entity)
         return {
             "hub_id": ids,
@@ -241,7 +241,7 @@ class Goldens:
             "doc": self._ctx.keyring.seal_subject(self._keys, ids, [orjson.dumps(d) for d in docs], _DOC),
             "vector": pack_vectors(self._vectors[rows]),
             "evidence": pack_vectors(evidence.view("<u8")),
-            "sources": names,
+            "sources": self._names(rows),
             "facts": [orjson.dumps(derive.facts(d)) for d in docs],
             "missing_required": [derive.missing(d) for d in docs],
             "refs": [orjson.dumps(derive.refs(d)) for d in docs],
@@ -251,6 +251,26 @@ class Goldens:
     def digests(self, keys: Iterable[Key]) -> dict[Key, bytes]:
         """Return the stored forms of match keys."""
         return self._digester.digests(keys)
+
+    def _remember_own_keys(self, rows: Sequence[int]) -> None:
+        """Remember the match keys of documents, but for those that say what was remembered already."""
+        other = [
+            r for r, doc in zip(rows, self._docs_at(rows), strict=True) if self._compared(doc) != self._told.get(r)
+        ]
+        self.remember_keys([self._ids[r] for r in other], identities_of(self._entity, self._docs_at(other)))
+
+    def _compared(self, doc: dict[str, str]) -> tuple[str, ...]:
+        return tuple([doc.get(name, NULL) for name in self._match_fields])
+
+    def remember_reads(
+        self, hub_ids: Sequence[UUID], found: Sequence[Identity], texts: Mapping[str, Texts], rows: Sequence[int]
+    ) -> None:
+        """Remember the match keys of records that were read, given by their identities and texts, and where they stand
+        in these."""
+        self.remember_keys(hub_ids, found)
+        never = np.full(len(rows), NULL, dtype=object)
+        columns = [texts[n][rows].tolist() if n in texts else never for n in self._match_fields]
+        self._told.update(zip(self.rows(hub_ids).tolist(), zip(*columns, strict=True), strict=True))
 
     def remember_keys(self, hub_ids: Sequence[UUID], found: Sequence[Identity]) -> None:
         """Have match keys of golden records (their own or of a record linked to them) written with the next flush; they
@@ -273,6 +293,14 @@ class Goldens:
         matchkeys.add_new(self._conn, self._entity.name, sorted(begun))
         matchkeys.add(self._conn, self._entity.name, sorted(known))
         self._match_keys.clear()
+
+    def _names(self, rows: Sequence[int]) -> list[tuple[str, ...]]:
+        """Return where the values of some rows came from; many rows have the same sources."""
+        known: dict[tuple[int, ...], tuple[str, ...]] = {}
+        for codes in map(tuple, self._sources[rows].tolist()):
+            if codes not in known:
+                known[codes] = tuple(self._source_names[c] for c in codes)
+        return [known[codes] for codes in map(tuple, self._sources[rows].tolist())]
 
     def _codes(self, names: Sequence[str]) -> list[int]:
         return [self._code(name) for name in names]

@@ -7,11 +7,11 @@ The driver's own ways work value by value and cost more than everything else tha
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import attrgetter
-from struct import Struct
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,9 +20,13 @@ from psycopg.abc import Buffer
 from psycopg.types.array import ListDumper
 from psycopg.types.json import Jsonb
 
-_INT16, _INT32 = Struct(">h").pack, Struct(">i").pack
-_SIZED_INT16, _SIZED_INT32, _SIZED_INT64 = Struct(">ih").pack, Struct(">ii").pack, Struct(">iq").pack
-_SIZED_DOUBLE: Final = Struct(">id").pack
+_INT16, _INT32 = struct.Struct(">h").pack, struct.Struct(">i").pack
+_SIZED_INT16, _SIZED_INT32, _SIZED_INT64 = (
+    struct.Struct(">ih").pack,
+    struct.Struct(">ii").pack,
+    struct.Struct(">iq").pack,
+)
+_SIZED_DOUBLE: Final = struct.Struct(">id").pack
 _NULL: Final = _INT32(-1)
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _FIRST_DAY: Final = _EPOCH.toordinal()
@@ -70,7 +74,7 @@ def _sized(values: Sequence[bytes]) -> list[bytes]:
 
 
 def _texts(values: Sequence[str]) -> list[bytes]:
-    if any("\0" in value for value in values):
+    if "\0" in "".join(values):
         raise ValueError("a text holds a zero byte; PostgreSQL has no form for it")
     return _sized([v.encode() for v in values])
 
@@ -113,13 +117,17 @@ ENCODERS: Final[dict[str, Encode]] = {
 """Type as format_type names it -> binary forms with their sizes; null has a form of its own."""
 
 
+_NULL_HAS_A_FORM: Final = frozenset({"jsonb", "boolean"})
+"""Types whose encoders would take None for a value."""
+
+
 def binary_rows(types: Sequence[str], columns: Sequence[Column]) -> Iterator[bytes]:
     """Yield the data of COPY ... (FORMAT BINARY) for columns of equal length; a value that is None is null.
 
     OverflowError, struct.error or ValueError where a value has no form in its column's type.
     """
     count = _INT16(len(types))
-    encoded = [_encoded(ENCODERS[kind], column) for kind, column in zip(types, columns, strict=True)]
+    encoded = [_encoded(kind, column) for kind, column in zip(types, columns, strict=True)]
     rows = list(map(b"".join, zip(*encoded, strict=True)))
     yield _HEAD
     for start in range(0, len(rows), _ROWS_A_CHUNK):
@@ -127,12 +135,15 @@ def binary_rows(types: Sequence[str], columns: Sequence[Column]) -> Iterator[byt
     yield _TAIL
 
 
-def _encoded(encode: Encode, column: Column) -> list[bytes]:
-    first = column[0]
+def _encoded(kind: str, column: Column) -> list[bytes]:
+    encode, first = ENCODERS[kind], column[0]
     # Names of connections, entities and rules, ids of runs, and nulls are the same down a whole column.
-    if first is column[-1] and all(value is first for value in column):
+    if first is column[-1] and column.count(first) == len(column):
         return ([_NULL] if first is None else encode([first])) * len(column)
-    if any(value is None for value in column):
-        filled = iter(encode([value for value in column if value is not None]))
-        return [_NULL if value is None else next(filled) for value in column]
-    return encode(column)
+    if kind not in _NULL_HAS_A_FORM:
+        try:
+            return encode(column)
+        except (AttributeError, TypeError, struct.error):
+            pass  # most likely a null
+    filled = iter(encode([value for value in column if value is not None]))
+    return [_NULL if value is None else next(filled) for value in column]

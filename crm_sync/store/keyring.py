@@ -22,8 +22,10 @@ from crm_sync.errors import CrmSyncError
 from crm_sync.store import crypto
 from crm_sync.store.crypto import KEY_BYTES, MasterKey, data_key_context, subject_key_context
 from crm_sync.store.database import Connection, Database
+from crm_sync.store.dumping import Column
 from crm_sync.store.masters import Masters, rewrap_all
 from crm_sync.store.queries import queries
+from crm_sync.store.staging import copy_columns
 
 Q = queries("keys")
 _Row = tuple[Any, ...]
@@ -110,11 +112,11 @@ class Keyring:
             return {}
         self._masters.hold(conn)
         master = self._masters.current
-        keys = {hub_id: os.urandom(KEY_BYTES) for hub_id in hub_ids}
-        with conn.cursor().copy(Q["copy_subject_keys"]) as copy:
-            copy.set_types(["uuid", "bytea", "bytea"])
-            for hub_id, key in keys.items():
-                copy.write_row((hub_id, master.wrap(key, subject_key_context(hub_id)), master.fingerprint))
+        random = os.urandom(KEY_BYTES * len(hub_ids))
+        keys = {h: random[n * KEY_BYTES : (n + 1) * KEY_BYTES] for n, h in enumerate(hub_ids)}
+        wrapped = [master.wrap(key, subject_key_context(hub_id)) for hub_id, key in keys.items()]
+        columns: dict[str, Column] = {"hub_id": list(keys), "wrapped": wrapped}
+        copy_columns(conn, "subject_key", columns | {"master_fingerprint": [master.fingerprint] * len(wrapped)})
         return keys
 
     def subject_keys(self, conn: Connection, hub_ids: Sequence[UUID]) -> dict[UUID, bytes]:

@@ -58,10 +58,6 @@ WHERE data_key.key_id = fresh.key_id
 -- Destroy the day keys before a day: what they encrypted can never be read again.
 DELETE FROM data_key WHERE purpose = 'day' AND label < %(before)s
 
--- name: copy_subject_keys
--- Keep the keys of new golden records.
-COPY subject_key (hub_id, wrapped, master_fingerprint) FROM STDIN (FORMAT BINARY)
-
 -- name: subject_keys
 -- The keys of golden records.
 SELECT hub_id, wrapped, master_fingerprint FROM subject_key WHERE hub_id = ANY(%(hub_ids)s)
