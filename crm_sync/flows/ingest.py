@@ -47,14 +47,18 @@ def ingest(
 ) -> IngestReport:
     """Read one stream and land what changed since it was last seen; then the records that notices point to.
 
-    Without a watermark, or with `full`, everything is read; `window` ([from, to), ISO dates) re-reads what was last
-    modified in it and
-    leaves the watermark alone. Busy where another run reads this connection; connector errors as they come.
+    Everything is read with `full`, without a watermark, and where the rules of the stream are others than when
+    everything was last read: a field mapped since then may be filled in records that nobody touched. `window`
+    ([from, to), ISO dates) re-reads what was last modified in it and leaves the watermark alone. Busy where another run
+    reads this connection; connector errors as they come.
     """
     lens = lens_of(ctx, connection, entity)
     with ctx.leased(f"read/{connection}") as lease:
         position = ctx.database.run(lambda conn: watermarks.load_position(conn, connection, entity))
         mode = WINDOW if window else FULL if full or position.watermark is None else INCREMENTAL
+        if mode == INCREMENTAL and position.form_id != lens.form.form_id:
+            ctx.journal.operation(connection, f"read {entity}", "rules_changed", "everything is read once")
+            mode = FULL
         report = IngestReport(mode)
         try:
             _read(ctx, lens, lease, position, report, window)
@@ -111,7 +115,9 @@ def _read(
     window: tuple[str, str] | None,
 ) -> None:
     started_from = position.watermark if report.mode == INCREMENTAL else None
-    same_read = position.resume_mode == report.mode and position.resume_from == started_from
+    form_id = lens.form.form_id
+    same_read = (position.resume_mode, position.resume_from) == (report.mode, started_from)
+    same_read = same_read and position.resume_form_id == form_id
     resume = position.resume if same_read and not window else None
     name, entity = lens.name, lens.entity.name
     # The CRM prepares the next page while this one lands.
@@ -122,11 +128,18 @@ def _read(
                 lease.fence(conn)
                 counts = _land(ctx, conn, lens, page.batch, report.mode)
                 if page.watermark is not None:
-                    watermarks.finish_read(conn, name, entity, page.watermark)
+                    everything = form_id if report.mode == FULL else None
+                    watermarks.finish_read(conn, name, entity, page.watermark, form_id=everything)
                     landing.prune_pages(conn, KEEP_LANDED_DAYS)
                 elif window is None:
                     watermarks.save_progress(
-                        conn, name, entity, mode=report.mode, started_from=started_from, cursor=page.cursor
+                        conn,
+                        name,
+                        entity,
+                        mode=report.mode,
+                        started_from=started_from,
+                        form_id=form_id,
+                        cursor=page.cursor,
                     )
                 return counts
 

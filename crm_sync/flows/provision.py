@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from crm_sync.records import ProvisionStep
+from crm_sync.store import watermarks
 
 if TYPE_CHECKING:
     from crm_sync.flows.context import Context
@@ -22,7 +23,13 @@ def provision(ctx: Context, connections: Sequence[str] | None, apply: bool) -> l
                 found = ctx.connector(name).provision(ctx.specs.mapping(name, entity), apply=apply)
                 steps += found
                 if apply:
-                    for step in found:
-                        if step.needed:
-                            ctx.journal.operation(name, f"provision {step.object}", "created", step.what)
+                    _created(ctx, name, entity, [step for step in found if step.needed])
     return steps
+
+
+def _created(ctx: Context, connection: str, entity: str, steps: Sequence[ProvisionStep]) -> None:
+    for step in steps:
+        ctx.journal.operation(connection, f"provision {step.object}", "created", step.what)
+    if steps:
+        # What could not be read until now can be: no record says so by a newer stamp.
+        ctx.database.run(lambda conn: watermarks.read_all_again(conn, connection, entity))

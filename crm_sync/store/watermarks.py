@@ -16,13 +16,18 @@ Q = queries("watermarks")
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The position of one stream. `resume*` are None where no read is unfinished."""
+    """The position of one stream. `resume*` are None where no read is unfinished.
+
+    `form_id` names the form (the rules) under which everything was last read, None where that is not known.
+    """
 
     watermark: str | None = None
     resume: str | None = None
     resume_mode: str | None = None
     resume_from: str | None = None
     read_at: datetime | None = None
+    form_id: int | None = None
+    resume_form_id: int | None = None
 
 
 def load_position(conn: Connection, connection: str, entity: str) -> Position:
@@ -32,18 +37,40 @@ def load_position(conn: Connection, connection: str, entity: str) -> Position:
 
 
 def save_progress(
-    conn: Connection, connection: str, entity: str, *, mode: str, started_from: str | None, cursor: str | None
+    conn: Connection,
+    connection: str,
+    entity: str,
+    *,
+    mode: str,
+    started_from: str | None,
+    form_id: int,
+    cursor: str | None,
 ) -> None:
     """Remember the cursor of the page just landed, in the same transaction."""
     conn.execute(
         Q["save_progress"],
-        {"connection": connection, "entity": entity, "resume": cursor, "mode": mode, "resume_from": started_from},
+        {
+            "connection": connection,
+            "entity": entity,
+            "resume": cursor,
+            "mode": mode,
+            "resume_from": started_from,
+            "form_id": form_id,
+        },
     )
 
 
-def finish_read(conn: Connection, connection: str, entity: str, watermark: str | None) -> None:
-    """Commit the watermark with the last page; None keeps the old one."""
-    conn.execute(Q["finish_read"], {"connection": connection, "entity": entity, "watermark": watermark})
+def finish_read(
+    conn: Connection, connection: str, entity: str, watermark: str | None, *, form_id: int | None = None
+) -> None:
+    """Commit the watermark with the last page, None keeps the old one; `form_id` where everything was read."""
+    values = {"connection": connection, "entity": entity, "watermark": watermark, "form_id": form_id}
+    conn.execute(Q["finish_read"], values)
+
+
+def read_all_again(conn: Connection, connection: str, entity: str) -> None:
+    """Let the next read of a stream be a full one."""
+    conn.execute(Q["read_all_again"], {"connection": connection, "entity": entity})
 
 
 def open_stream(conn: Connection, connection: str, entity: str) -> bool:
