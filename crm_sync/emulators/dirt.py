@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import random
 import unicodedata
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from crm_sync.emulators import vocabulary as words
@@ -24,8 +24,15 @@ RATES: dict[str, float] = {
     "city_differs": 0.05, "birth_missing": 0.50, "opt_out_differs": 0.04, "notes_missing": 0.30, "notes_long": 0.01,
     "account_missing": 0.05, "name_missing": 0.01, "website_missing": 0.12, "website_other": 0.03, "form_lost": 0.10,
     "industry_missing": 0.10, "industry_differs": 0.05, "employees_missing": 0.20, "employees_differs": 0.15,
-    "street_missing": 0.20, "country_differs": 0.15,
+    "street_missing": 0.20, "country_missing": 0.10, "country_differs": 0.15, "state_missing": 0.25,
+    "state_code": 0.35, "street_short": 0.20, "street_floor": 0.06, "postal_missing": 0.20, "postal_long": 0.05,
+    "second_email_missing": 0.60, "second_email_invalid": 0.004, "home_phone_missing": 0.60, "fax_missing": 0.70,
+    "fax_differs": 0.05, "no_calls_differs": 0.03, "company_email_missing": 0.35,
+    "company_email_other": 0.05, "type_missing": 0.15,
+    "type_differs": 0.05, "revenue_missing": 0.30, "revenue_differs": 0.15, "since_missing": 0.25,
+    "since_differs": 0.04,
 }  # fmt: skip
+STREET_FORMS = {"Street": "St.", "Avenue": "Ave", "Road": "Rd", "Drive": "Dr.", "Lane": "Ln"}
 COUNTRY_FORMS = {"United States": "USA", "United Kingdom": "UK", "Germany": "Deutschland"}
 
 
@@ -42,41 +49,6 @@ class Sighting:
     id: str = ""
     modified_us: int = 0
     created_us: int = 0
-
-
-BREAKABLE = ("hubspot", "dynamics")
-"""CRMs that take records which a sync must refuse; Salesforce insists on names and checks what it is given."""
-
-
-def spoil(accounts: Sequence[Sighting], contacts: Sequence[Sighting], share: float, seed: int) -> None:
-    """Give so many further records a flaw that together `share` of all have one; ValueError where too few can."""
-    if not 0 <= share <= 1:
-        raise ValueError(f"the share of invalid records is {share}; expected 0 to 1")
-    rng = random.Random(seed ^ 0xBAD)
-    for sightings, break_ in ((accounts, _break_account), (contacts, _break_contact)):
-        flawless = [seen for seen in sightings if seen.crm in BREAKABLE and not seen.flaws]
-        missing = round(share * len(sightings)) - sum(bool(seen.flaws) for seen in sightings)
-        if missing > len(flawless):
-            most = 1 - sum(seen.crm not in BREAKABLE for seen in sightings) / len(sightings)
-            raise ValueError(
-                f"the share of invalid records is {share}; at most about {most:.2f} is possible, as Salesforce has none"
-            )
-        for seen in rng.sample(flawless, max(missing, 0)):
-            break_(seen, rng)
-
-
-def _break_account(seen: Sighting, rng: random.Random) -> None:
-    seen.values["name"] = ""
-    seen.flaws.append("name missing")
-
-
-def _break_contact(seen: Sighting, rng: random.Random) -> None:
-    if seen.crm == "dynamics" and rng.random() < 0.5:
-        seen.values["email"] = rng.choice(words.BAD_EMAILS)
-        seen.flaws.append("e-mail invalid")
-    else:
-        seen.values["last"] = ""
-        seen.flaws.append("last name missing")
 
 
 class Clerk:
@@ -108,12 +80,18 @@ class Clerk:
         notes = "" if self.slips("notes_missing") else person.notes
         if notes and crm != "dynamics" and self.slips("notes_long"):
             notes = "\n".join([notes] * (2500 // len(notes) + 1))
-        opt_out = person.opt_out if not self.slips("opt_out_differs") else not person.opt_out
+        second_email, valid_second = self._second_email(crm, person)
+        if not valid_second:
+            seen.flaws.append("second e-mail invalid")
         seen.values = {
             "first": self._spaced(crm, first), "last": self._spaced(crm, last), "salutation": person.salutation,
             "email": email, "phone": phone, "mobile": self._written(mobile), "title": title,
-            "city": self._city(person.city), "birth": "" if self.slips("birth_missing") else person.birth.isoformat(),
-            "opt_out": opt_out, "notes": notes,
+            "second_email": second_email,
+            "home_phone": "" if self.slips("home_phone_missing") else self._written(person.home_phone),
+            "fax": self._fax(person.fax, person.phone), **self._address(person),
+            "birth": "" if self.slips("birth_missing") else person.birth.isoformat(),
+            "opt_out": person.opt_out != self.slips("opt_out_differs"),
+            "no_calls": person.no_calls != self.slips("no_calls_differs"), "notes": notes,
         }  # fmt: skip
         if first and last:
             name = plain(f"{first} {last}")
@@ -138,17 +116,20 @@ class Clerk:
             host = ""
         forms = ("{}", "www.{}", "https://{}", "http://www.{}", "https://www.{}/", "https://{}/en/home?ref=crm", "HTTPS://{}")
         industry = company.industry if not self.slips("industry_differs") else self.random.choice(words.INDUSTRIES)
+        type = company.type if not self.slips("type_differs") else self.random.choice(words.COMPANY_TYPES)
         employees = company.employees
         if self.slips("employees_differs"):
             employees = max(1, int(employees * self.random.uniform(0.7, 1.4)))
         seen.values = {
             "name": self._spaced(crm, name), "website": self.random.choice(forms).format(host) if host else "",
             "host": host, "phone": "" if self.slips("phone_missing") else self._written(company.phone),
-            "street": "" if self.slips("street_missing") else company.street, "city": self._city(company.city),
-            "postal_code": company.postal_code,
-            "country": COUNTRY_FORMS[company.country] if self.slips("country_differs") else company.country,
-            "industry": "" if self.slips("industry_missing") else self._industry(crm, industry),
+            "email": self._role_email(company),
+            "fax": self._fax(company.fax, company.phone), **self._address(company),
+            "industry": "" if self.slips("industry_missing") else self._word(words.INDUSTRY_WORDS, crm, industry),
+            "type": "" if self.slips("type_missing") else self._word(words.TYPE_WORDS, crm, type),
             "employees": None if self.slips("employees_missing") else employees,
+            "revenue": None if self.slips("revenue_missing") else self._revenue(crm, company.revenue),
+            "customer_since": self._since(company.customer_since),
             "description": "" if self.slips("notes_missing") else company.description,
         }  # fmt: skip
         if host and name:
@@ -231,5 +212,55 @@ class Clerk:
             return ""
         return self.random.choice(words.CITIES)[0] if self.slips("city_differs") else city
 
-    def _industry(self, crm: str, industry: str) -> str | int:
-        return self.random.choice(words.INDUSTRY_WORDS[crm][industry])
+    def _word(self, words_of: dict[str, dict[str, tuple[str | int, ...]]], crm: str, meant: str) -> str | int:
+        return self.random.choice(words_of[crm][meant])
+
+    def _second_email(self, crm: str, person: Person) -> tuple[str, bool]:
+        """Return (address, whether it is one). Salesforce checks it; elsewhere it is a text like any other."""
+        if self.slips("second_email_missing"):
+            return "", True
+        if crm != "salesforce" and self.slips("second_email_invalid"):
+            return self.random.choice(words.BAD_EMAILS), False
+        return person.other_email.upper() if self.slips("email_case") else person.other_email, True
+
+    def _role_email(self, company: Company) -> str:
+        if self.slips("company_email_missing"):
+            return ""
+        if self.slips("company_email_other"):
+            return f"{self.random.choice(words.ROLES)}@{company.host}"
+        return company.email.upper() if self.slips("email_case") else company.email
+
+    def _fax(self, fax: str, phone: str) -> str:
+        if self.slips("fax_missing"):
+            return ""
+        return self._written(phone if self.slips("fax_differs") else fax)
+
+    def _address(self, at: Company | Person) -> dict[str, Any]:
+        state = words.STATE_CODES.get(at.state, at.state) if self.slips("state_code") else at.state
+        country = COUNTRY_FORMS[at.country] if self.slips("country_differs") else at.country
+        postal_code = at.postal_code
+        if postal_code.isdigit() and self.slips("postal_long"):
+            postal_code = f"{postal_code}-{self.random.randint(1, 999):04}"
+        return {
+            "street": "" if self.slips("street_missing") else self._street(at.street), "city": self._city(at.city),
+            "state": "" if self.slips("state_missing") else state,
+            "postal_code": "" if self.slips("postal_missing") else postal_code,
+            "country": "" if self.slips("country_missing") else country,
+        }  # fmt: skip
+
+    def _street(self, street: str) -> str:
+        if self.slips("street_short"):
+            number_and_name, _, kind = street.rpartition(" ")
+            street = f"{number_and_name} {STREET_FORMS.get(kind, kind)}"
+        return f"{street}\nFloor {self.random.randint(2, 9)}" if self.slips("street_floor") else street
+
+    def _revenue(self, crm: str, revenue: float) -> float:
+        """Return a year's revenue; Salesforce keeps no cents."""
+        if self.slips("revenue_differs"):
+            revenue *= self.random.choice((0.9, 1.1, 1.25))
+        return float(round(revenue)) if crm == "salesforce" else round(revenue, 2)
+
+    def _since(self, day: date | None) -> str:
+        if day is None or self.slips("since_missing"):
+            return ""
+        return (day.replace(day=1) if self.slips("since_differs") else day).isoformat()

@@ -28,13 +28,19 @@ class Company:
 
     name: str
     host: str
+    email: str
     phone: str
+    fax: str
     street: str
     city: str
+    state: str
     postal_code: str
     country: str
     industry: str
+    type: str
     employees: int
+    revenue: float
+    customer_since: date | None
     description: str
 
 
@@ -51,10 +57,17 @@ class Person:
     phone: str
     other_phone: str
     mobile: str
+    home_phone: str
+    fax: str
     title: str
+    street: str
     city: str
+    state: str
+    postal_code: str
+    country: str
     birth: date
     opt_out: bool
+    no_calls: bool
     notes: str
     company: int | None
 
@@ -111,39 +124,53 @@ class _Inventor:
         self.hosts.add(candidate)
         return candidate
 
+    def street(self) -> str:
+        return f"{self.random.randint(1, 999)} {self.random.choice(words.STREETS)}"
+
     def company(self, earlier: list[Company]) -> Company:
         rng = self.random
         name = " ".join(filter(None, map(rng.choice, (words.COMPANY_FIRST, words.COMPANY_SECOND, words.COMPANY_FORMS))))
         while name in self.names:
             name = f"{rng.choice(words.COMPANY_FIRST)} {name}"
-        city, postal_code, country, area = rng.choice(words.CITIES)
+        city, state, postal_code, country, area = rng.choice(words.CITIES)
         host, draw = "", rng.random()
         if earlier and draw < FRANCHISE_RATE:
             host = rng.choice(earlier).host
         elif earlier and draw < FRANCHISE_RATE + SAME_NAME_RATE:
             name = rng.choice(earlier).name
         self.names.add(name)
+        host = host or self.host(name)
+        employees = int(10 ** rng.uniform(0.3, 4.5))
+        type = rng.choice(words.COMPANY_TYPES)
         return Company(
-            name=name, host=host or self.host(name), phone=self.phone(area),
-            street=f"{rng.randint(1, 999)} {rng.choice(words.STREETS)}", city=city, postal_code=postal_code,
-            country=country, industry=rng.choice(words.INDUSTRIES), employees=int(10 ** rng.uniform(0.3, 4.5)),
+            name=name, host=host, email=f"{rng.choice(words.ROLES)}@{host}", phone=self.phone(area),
+            fax=self.phone(area), street=self.street(), city=city, state=state, postal_code=postal_code,
+            country=country, industry=rng.choice(words.INDUSTRIES), type=type, employees=employees,
+            revenue=round(employees * rng.uniform(4e4, 3e5), 2),
+            customer_since=date(2005, 1, 1) + timedelta(rng.randrange(7_000)) if type == "customer" else None,
             description=f"{name} in {city}. " + " ".join(rng.choice(words.NOTES) for _ in range(rng.randint(0, 3))),
         )  # fmt: skip
 
     def person(self, company: int | None, world: World, *, first: tuple[str, ...], last: str) -> Person:
         rng = self.random
-        city, _, _, area = rng.choice(words.CITIES)
+        city, state, postal_code, country, area = rng.choice(words.CITIES)
+        street = self.street()
         host = rng.choice(words.MAIL_HOSTS)
         if company is not None:
-            host, city = world.companies[company].host, world.companies[company].city
+            at = world.companies[company]
+            host, street, city, state, postal_code, country = (
+                at.host, at.street, at.city, at.state, at.postal_code, at.country,
+            )  # fmt: skip
         local = f"{ascii_word(first[0])}.{ascii_word(last)}"
         return Person(
             first=first[0], last=last, nicknames=first[1:],
             salutation=rng.choices(("Mr.", "Ms.", "Mrs.", "Dr.", "Prof.", "", "Eng."), (35, 30, 10, 6, 2, 15, 2))[0],
             email=self.email(local, host), other_email=self.email(local, rng.choice(words.MAIL_HOSTS)),
             phone=self.phone(area), other_phone=self.phone(area), mobile=self.phone("917"),
-            title=rng.choice(words.TITLES), city=city, birth=date(1945, 1, 1) + timedelta(rng.randrange(22_000)),
-            opt_out=rng.random() < 0.08, company=company,
+            home_phone=self.phone(area), fax=self.phone(area), title=rng.choice(words.TITLES), street=street,
+            city=city, state=state, postal_code=postal_code, country=country,
+            birth=date(1945, 1, 1) + timedelta(rng.randrange(22_000)),
+            opt_out=rng.random() < 0.08, no_calls=rng.random() < 0.05, company=company,
             notes=" ".join(rng.choice(words.NOTES) for _ in range(rng.choice((0, 0, 1, 2)))),
         )  # fmt: skip
 
@@ -186,7 +213,8 @@ def _family(inventor: _Inventor, world: World, last: str, size: int) -> None:
     members = [inventor.person(None, world, first=first, last=last) for first in firsts]
     for member in members:
         member.email = members[0].email
-        member.city = members[0].city
+        member.street, member.city, member.state = members[0].street, members[0].city, members[0].state
+        member.postal_code, member.country = members[0].postal_code, members[0].country
         if shared_phone:
             member.phone = members[0].phone
     world.people += members

@@ -16,12 +16,13 @@ from typing import Any
 import orjson
 
 from crm_sync.emulators.database import system_clock
-from crm_sync.emulators.dirt import Clerk, Sighting, spoil
+from crm_sync.emulators.dirt import Clerk, Sighting
 from crm_sync.emulators.hubspot.records import FIRST_ID
 from crm_sync.emulators.population import World, invent
 from crm_sync.emulators.salesforce import ids
 from crm_sync.emulators.serving import CannotServe, open_state, write_private
 from crm_sync.emulators.settings import CRMS
+from crm_sync.emulators.spoiling import spoil
 from crm_sync.emulators.state import NewRecord, State
 from crm_sync.emulators.truth import strong_pairs
 
@@ -183,12 +184,22 @@ def _filled(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value not in ("", None)}
 
 
+def _digits(value: float | None) -> str | None:
+    """Write a number as the text that HubSpot keeps."""
+    if value is None:
+        return None
+    text = f"{value:.2f}"
+    return text.rstrip("0").rstrip(".")
+
+
 def _salesforce_account(v: Mapping[str, Any]) -> dict[str, Any]:
     return _filled(
         {
-            "Name": v["name"], "Website": v["website"], "Phone": v["phone"], "BillingStreet": v["street"],
-            "BillingCity": v["city"], "BillingPostalCode": v["postal_code"], "BillingCountry": v["country"],
-            "Industry": v["industry"], "NumberOfEmployees": v["employees"], "Description": v["description"],
+            "Name": v["name"], "Website": v["website"], "Crm_Sync_Email__c": v["email"], "Phone": v["phone"],
+            "Fax": v["fax"], "BillingStreet": v["street"], "BillingCity": v["city"], "BillingState": v["state"],
+            "BillingPostalCode": v["postal_code"], "BillingCountry": v["country"], "Industry": v["industry"],
+            "Type": v["type"], "NumberOfEmployees": v["employees"], "AnnualRevenue": v["revenue"],
+            "Crm_Sync_Customer_Since__c": v["customer_since"], "Description": v["description"],
         }
     )  # fmt: skip
 
@@ -198,21 +209,23 @@ def _salesforce_contact(v: Mapping[str, Any], account: str | None) -> dict[str, 
     return _filled(
         {
             "FirstName": v["first"], "LastName": v["last"], "Salutation": salutation, "Email": v["email"],
-            "Phone": v["phone"], "MobilePhone": v["mobile"], "Title": v["title"], "MailingCity": v["city"],
-            "Birthdate": v["birth"], "HasOptedOutOfEmail": v["opt_out"], "DoNotCall": False, "Description": v["notes"],
-            "AccountId": account,
+            "Crm_Sync_Second_Email__c": v["second_email"], "Phone": v["phone"], "MobilePhone": v["mobile"],
+            "HomePhone": v["home_phone"], "Fax": v["fax"], "Title": v["title"], "MailingStreet": v["street"],
+            "MailingCity": v["city"], "MailingState": v["state"], "MailingPostalCode": v["postal_code"],
+            "MailingCountry": v["country"], "Birthdate": v["birth"], "HasOptedOutOfEmail": v["opt_out"],
+            "DoNotCall": v["no_calls"], "Description": v["notes"], "AccountId": account,
         }
     )  # fmt: skip
 
 
 def _hubspot_company(v: Mapping[str, Any]) -> dict[str, Any]:
-    employees = None if v["employees"] is None else str(v["employees"])
     return _filled(
         {
-            "name": v["name"], "domain": v["host"], "website": v["website"], "phone": v["phone"],
-            "address": v["street"], "city": v["city"], "zip": v["postal_code"], "country": v["country"],
-            "industry": v["industry"],
-            "numberofemployees": employees, "description": v["description"],
+            "name": v["name"], "domain": v["host"], "website": v["website"], "crm_sync_email": v["email"],
+            "phone": v["phone"], "address": v["street"], "city": v["city"], "state": v["state"],
+            "zip": v["postal_code"], "country": v["country"], "industry": v["industry"], "type": v["type"],
+            "numberofemployees": _digits(v["employees"]), "annualrevenue": _digits(v["revenue"]),
+            "crm_sync_customer_since": v["customer_since"], "description": v["description"],
         }
     )  # fmt: skip
 
@@ -222,9 +235,11 @@ def _hubspot_contact(v: Mapping[str, Any], account: str | None) -> dict[str, Any
     return _filled(
         {
             "firstname": v["first"], "lastname": v["last"], "salutation": v["salutation"], "email": v["email"],
-            "phone": v["phone"], "mobilephone": v["mobile"], "jobtitle": v["title"], "city": v["city"],
-            "date_of_birth": v["birth"], "message": v["notes"],
+            "crm_sync_second_email": v["second_email"], "phone": v["phone"], "mobilephone": v["mobile"],
+            "fax": v["fax"], "jobtitle": v["title"], "address": v["street"], "city": v["city"], "state": v["state"],
+            "zip": v["postal_code"], "country": v["country"], "date_of_birth": v["birth"], "message": v["notes"],
             "crm_sync_email_opt_out": "true" if v["opt_out"] else "",
+            "crm_sync_do_not_call": "true" if v["no_calls"] else "",
         }
     )  # fmt: skip
 
@@ -232,9 +247,12 @@ def _hubspot_contact(v: Mapping[str, Any], account: str | None) -> dict[str, Any
 def _dynamics_account(v: Mapping[str, Any]) -> dict[str, Any]:
     return _filled(
         {
-            "name": v["name"], "websiteurl": v["website"], "telephone1": v["phone"], "address1_line1": v["street"],
-            "address1_city": v["city"], "address1_postalcode": v["postal_code"], "address1_country": v["country"],
-            "industrycode": v["industry"], "numberofemployees": v["employees"], "description": v["description"],
+            "name": v["name"], "websiteurl": v["website"], "emailaddress1": v["email"], "telephone1": v["phone"],
+            "fax": v["fax"], "address1_line1": v["street"], "address1_city": v["city"],
+            "address1_stateorprovince": v["state"], "address1_postalcode": v["postal_code"],
+            "address1_country": v["country"], "industrycode": v["industry"], "customertypecode": v["type"],
+            "numberofemployees": v["employees"], "revenue": v["revenue"],
+            "crmsync_customersince": v["customer_since"], "description": v["description"],
         }
     )  # fmt: skip
 
@@ -243,8 +261,11 @@ def _dynamics_contact(v: Mapping[str, Any], account: str | None) -> dict[str, An
     return _filled(
         {
             "firstname": v["first"], "lastname": v["last"], "salutation": v["salutation"], "emailaddress1": v["email"],
-            "telephone1": v["phone"], "mobilephone": v["mobile"], "jobtitle": v["title"], "address1_city": v["city"],
-            "birthdate": v["birth"], "donotbulkemail": v["opt_out"], "description": v["notes"],
+            "emailaddress2": v["second_email"], "telephone1": v["phone"], "telephone2": v["home_phone"],
+            "mobilephone": v["mobile"], "fax": v["fax"], "jobtitle": v["title"], "address1_line1": v["street"],
+            "address1_city": v["city"], "address1_stateorprovince": v["state"],
+            "address1_postalcode": v["postal_code"], "address1_country": v["country"], "birthdate": v["birth"],
+            "donotbulkemail": v["opt_out"], "donotphone": v["no_calls"], "description": v["notes"],
             "parentcustomerid": account,
         }
     )  # fmt: skip

@@ -97,29 +97,54 @@ INDUSTRY_WORDS: dict[str, dict[str, tuple[str | int, ...]]] = {
 }  # fmt: skip
 """How each CRM words an industry."""
 
-CITIES: tuple[tuple[str, str, str, str], ...] = tuple(
+COMPANY_TYPES: tuple[str, ...] = ("prospect", "customer", "partner", "reseller", "supplier", "other")
+TYPE_WORDS: dict[str, dict[str, tuple[str | int, ...]]] = {
+    "salesforce": {
+        "prospect": ("Prospect",), "customer": ("Customer - Direct", "Customer - Channel"),
+        "partner": ("Technology Partner", "Installation Partner"), "reseller": ("Channel Partner / Reseller",),
+        "supplier": ("Other",), "other": ("Other",),
+    },
+    "hubspot": {
+        "prospect": ("PROSPECT",), "customer": ("OTHER",), "partner": ("PARTNER",), "reseller": ("RESELLER",),
+        "supplier": ("VENDOR",), "other": ("OTHER",),
+    },
+    "dynamics": {
+        "prospect": (8,), "customer": (3,), "partner": (5,), "reseller": (9,), "supplier": (10, 11),
+        "other": (12, 4, 7),
+    },
+}  # fmt: skip
+"""How each CRM words what a company is to us."""
+
+CITIES: tuple[tuple[str, str, str, str, str], ...] = tuple(
     tuple(part.strip() for part in line.split("|"))  # type: ignore[misc]
     for line in """
-New York|10001|United States|212
-Chicago|60601|United States|312
-San Francisco|94103|United States|415
-Boston|02108|United States|617
-Austin|78701|United States|512
-Seattle|98101|United States|206
-Denver|80202|United States|303
-Atlanta|30303|United States|404
-Miami|33101|United States|305
-Portland|97201|United States|503
-Phoenix|85001|United States|602
-Minneapolis|55401|United States|612
-Philadelphia|19103|United States|215
-Dallas|75201|United States|214
-Springfield|62701|United States|217
-London|EC1A 1BB|United Kingdom|44
-Berlin|10115|Germany|49
+New York|New York|10001|United States|212
+Chicago|Illinois|60601|United States|312
+San Francisco|California|94103|United States|415
+Boston|Massachusetts|02108|United States|617
+Austin|Texas|78701|United States|512
+Seattle|Washington|98101|United States|206
+Denver|Colorado|80202|United States|303
+Atlanta|Georgia|30303|United States|404
+Miami|Florida|33101|United States|305
+Portland|Oregon|97201|United States|503
+Phoenix|Arizona|85001|United States|602
+Minneapolis|Minnesota|55401|United States|612
+Philadelphia|Pennsylvania|19103|United States|215
+Dallas|Texas|75201|United States|214
+Springfield|Illinois|62701|United States|217
+London||EC1A 1BB|United Kingdom|44
+Berlin|Berlin|10115|Germany|49
 """.strip().splitlines()
 )
-"""City, postal code, country, and the area code (of a US city) or country code."""
+"""City, state, postal code, country, and the area code (of a US city) or country code."""
+
+STATE_CODES: dict[str, str] = {
+    "New York": "NY", "Illinois": "IL", "California": "CA", "Massachusetts": "MA", "Texas": "TX", "Washington": "WA",
+    "Colorado": "CO", "Georgia": "GA", "Florida": "FL", "Oregon": "OR", "Arizona": "AZ", "Minnesota": "MN",
+    "Pennsylvania": "PA",
+}  # fmt: skip
+"""How others write a state."""
 
 STREETS: tuple[str, ...] = (
     "Main Street", "Oak Avenue", "Market Street", "High Street", "Park Lane", "Mill Road", "Church Street",

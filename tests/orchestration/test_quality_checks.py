@@ -25,14 +25,14 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def normal(set_stage: SetStage) -> Iterator[Stage]:  # noqa: F811
-    with set_stage(seed=1101, **POPULATION) as stage:
+    with set_stage(seed=1102, **POPULATION) as stage:
         stage.settle()
         yield stage
 
 
 @pytest.fixture(scope="module")
 def spoiled(set_stage: SetStage) -> Iterator[Stage]:  # noqa: F811
-    with set_stage(seed=1101, invalid_share=0.3, **POPULATION) as stage:
+    with set_stage(seed=1102, invalid_share=0.3, **POPULATION) as stage:
         stage.settle()
         yield stage
 

@@ -12,13 +12,14 @@ from pathlib import Path
 import phonenumbers
 import pytest
 
-from crm_sync.emulators.dirt import RATES, Sighting, spoil
+from crm_sync.emulators.dirt import RATES, Sighting
 from crm_sync.emulators.hubspot.properties import EMAIL
 from crm_sync.emulators.population import invent
 from crm_sync.emulators.salesforce import ids
 from crm_sync.emulators.seeding import OBJECTS, look, seed_once, truth_file
 from crm_sync.emulators.serving import CannotServe, open_state
 from crm_sync.emulators.settings import CRMS
+from crm_sync.emulators.spoiling import spoil
 from crm_sync.emulators.truth import read, score
 
 NOW = 1_760_000_000_000_000
@@ -81,7 +82,9 @@ def test_dirt_of_every_kind_is_there_at_about_its_rate() -> None:
     assert Counter(len({one.crm for one in seen}) for seen in by_thing(contacts).values()).keys() == {1, 2, 3}
     assert any(len(seen) > len({one.crm for one in seen}) for seen in by_thing(contacts).values())
     flaws = Counter(flaw for seen in (*accounts, *contacts) for flaw in seen.flaws)
-    assert flaws.keys() == {"last name missing", "name missing", "e-mail invalid", "job title too long"}
+    assert flaws.keys() == {
+        "last name missing", "name missing", "e-mail invalid", "second e-mail invalid", "job title too long",
+    }  # fmt: skip
     missing = sum(not seen.values["email"] for seen in contacts) / len(contacts)
     assert RATES["email_missing"] < missing < 2 * RATES["email_missing"]
     names = {part.strip() for seen in contacts for part in (seen.values["first"], seen.values["last"])}
@@ -97,6 +100,20 @@ def test_dirt_of_every_kind_is_there_at_about_its_rate() -> None:
     addresses.pop("")
     assert sum(len(things) > 1 for things in addresses.values()) > 50  # families and role addresses
     assert any(address.startswith("info@") and len(things) > 1 for address, things in addresses.items())
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_every_field_is_filled_somewhere_missing_somewhere_and_told_in_two_ways(kind: int) -> None:
+    names = {name for seen in SEEN[kind] for name in seen.values}
+    assert len(names) >= (17, 19)[kind]
+    for name in names:
+        values = [seen.values[name] for seen in SEEN[kind]]
+        assert any(value not in ("", None) for value in values), name
+        if not isinstance(values[0], bool):
+            assert any(value in ("", None) for value in values), name
+        if name not in ("birth", "salutation", "description", "notes"):
+            told = ({one.values[name] for one in group} - {"", None} for group in by_thing(SEEN[kind]).values())
+            assert any(len(forms) > 1 for forms in told), name
 
 
 def test_each_crm_takes_its_own_records() -> None:

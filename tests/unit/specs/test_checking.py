@@ -11,10 +11,10 @@ def test_the_summary_names_what_loses_and_what_is_created() -> None:
     lines = {(line.connection, line.entity): line for line in summary(load(CONFIG))}
     assert len(lines) == 6
     contact = lines[("hubspot", "contact")]
-    assert (contact.object, contact.fields, contact.mapped) == ("contacts", 12, 12)
-    assert contact.provisioned == ("crm_sync_email_opt_out",)
+    assert (contact.object, contact.fields, contact.mapped) == ("contacts", 20, 19)
+    assert contact.provisioned == ("crm_sync_second_email", "crm_sync_email_opt_out", "crm_sync_do_not_call")
     assert contact.lossy == ()
-    assert lines[("dynamics", "contact")].lossy == ("last_name", "job_title", "notes")
+    assert lines[("dynamics", "contact")].lossy == ("last_name", "job_title", "street", "state", "notes")
     assert lines[("dynamics", "contact")].scope_rules == 1
 
 

@@ -14,11 +14,13 @@ ACCOUNT, CONTACT = "entities/account.yaml", "entities/contact.yaml"
 SF_ACCOUNT, SF_CONTACT = "mappings/salesforce/account.yaml", "mappings/salesforce/contact.yaml"
 HS_CONTACT, DY_ACCOUNT = "mappings/hubspot/contact.yaml", "mappings/dynamics/account.yaml"
 DY_CONTACT, CONNECTIONS = "mappings/dynamics/contact.yaml", "connections.yaml"
+RESTRICTIVE = "    restrictive: true\n    description: true means that this person does not want e-mail"
+OTHER = "    default: other\n    values:\n      technology"
 
 # fmt: off
 MISTAKES = [
     # file, replace, by, the line holding this text, the message holds, the suggestion holds
-    (CONTACT, "type: email\n    max", "type: emial\n    max", "emial", "unknown type 'emial'", "did you mean 'email'?"),
+    (CONTACT, "\n  email:\n    type: email", "\n  email:\n    type: emial", "emial", "'emial'", "mean 'email'?"),
     (CONTACT, "policy: manual_review", "policy: manual", "policy: manual", "unknown policy", "manual_review"),
     (CONTACT, "    required: true\n", "    requierd: true\n", "requierd", "unknown key 'requierd'", "'required'"),
     (CONTACT, "    required: true\n", "    required: 1\n", "required: 1", "the number 1; expected true or false", ""),
@@ -59,8 +61,8 @@ MISTAKES = [
         "lists none",
         "priority",
     ),
-    (CONTACT, "    restrictive: true\n", "", "  email_opt_out:", "lacks 'restrictive'", "restrictive"),
-    (CONTACT, "    restrictive: true\n", "    restrictive: maybe\n", "maybe", "expected true or false", ""),
+    (CONTACT, RESTRICTIVE, "    description: x", "  email_opt_out:", "lacks 'restrictive'", "restrictive"),
+    (CONTACT, RESTRICTIVE, "    restrictive: maybe #", "maybe", "expected true or false", ""),
     (CONTACT, "      email: email\n", "      email: emails\n", "emails", "unknown email 'emails'", "'email'"),
     (CONTACT, "      email: email\n", "      e_mail: email\n", "e_mail", "unknown field 'e_mail'", "'email'"),
     (CONTACT, "      email: email\n", "      account: exact\n", "account: exact", "cannot be part of a match rule", ""),
@@ -192,11 +194,11 @@ MISTAKES = [
         "unknown key",
         "'external_key'",
     ),
-    (SF_ACCOUNT, "    default: other\n", "    default: othr\n", "othr", "unknown default 'othr'", "'other'"),
+    (SF_ACCOUNT, OTHER, OTHER.replace("other", "othr"), "othr", "unknown default 'othr'", "'other'"),
     (
         SF_ACCOUNT,
-        "places: 0, on_inbound: replace",
-        "places: 0",
+        "NumberOfEmployees, places: 0, on_inbound: replace",
+        "NumberOfEmployees, places: 0",
         "NumberOfEmployees",
         "rounded to 0 places",
         "on_inbound",

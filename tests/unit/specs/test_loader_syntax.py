@@ -44,7 +44,7 @@ def test_a_broken_file_is_reported_by_line(tmp_path: Path, text: str, line: int,
 def test_a_broken_file_does_not_hide_the_mistakes_of_others(tmp_path: Path) -> None:
     files = RuleFiles(tmp_path)
     files.write(CONTACT, "a: [\n")
-    files.edit("entities/account.yaml", "type: number", "type: numbre")
+    files.edit("entities/account.yaml", "employees:\n    type: number", "employees:\n    type: numbre")
     found = files.mistakes()
     assert [m.file for m in found] == ["entities/account.yaml", CONTACT], "and none about what rests on the broken file"
 

@@ -33,8 +33,16 @@ def test_one_person_has_one_canonical_form_in_three_crms() -> None:
             "Email": "Zoe@Acme.Example",
             "Phone": "(212) 555-0123",
             "MobilePhone": None,
+            "HomePhone": "212 555 0199",
+            "Crm_Sync_Second_Email__c": "zoe@home.example",
+            "Fax": "(212) 555-0124",
             "Title": "CTO",
+            "MailingStreet": "1 Main Street\r\nFloor 2",
             "MailingCity": "New York",
+            "MailingState": "NY",
+            "MailingPostalCode": "10001",
+            "MailingCountry": "United States",
+            "DoNotCall": True,
             "Birthdate": "1980-01-31",
             "HasOptedOutOfEmail": False,
             "Description": "a\r\nb",
@@ -46,8 +54,15 @@ def test_one_person_has_one_canonical_form_in_three_crms() -> None:
             "email": "zoe@acme.example",
             "phone": "212-555-0123",
             "mobilephone": "",
+            "crm_sync_second_email": "Zoe@Home.Example",
+            "fax": "212.555.0124",
             "jobtitle": "CTO",
+            "address": "1 Main Street Floor 2",
             "city": "New York",
+            "state": "NY ",
+            "zip": "10001",
+            "country": "United States",
+            "crm_sync_do_not_call": "true",
             "date_of_birth": "1980-01-31",
             "crm_sync_email_opt_out": None,
             "message": "a\nb",
@@ -59,8 +74,16 @@ def test_one_person_has_one_canonical_form_in_three_crms() -> None:
             "emailaddress1": "zoe@acme.example",
             "telephone1": "+1 212 555 0123",
             "mobilephone": None,
+            "telephone2": "+1 (212) 555-0199",
+            "emailaddress2": " zoe@home.example",
+            "fax": "+12125550124",
             "jobtitle": "CTO",
+            "address1_line1": "1 Main Street Floor 2",
             "address1_city": "New York",
+            "address1_stateorprovince": "NY",
+            "address1_postalcode": "10001",
+            "address1_country": "United States",
+            "donotphone": True,
             "birthdate": "1980-01-31",
             "donotbulkemail": False,
             "description": "a\nb",
@@ -72,7 +95,10 @@ def test_one_person_has_one_canonical_form_in_three_crms() -> None:
         lifted = lift_batch(entity, mapping, connection, columns(mapping.source_fields, [record]))
         assert all(reasons[0] is None for reasons in lifted.reasons.values())
         forms.append({field: str(texts[0]) for field, texts in lifted.texts.items() if field != "account"})
-    assert forms[0] == forms[1] == forms[2]
+    assert forms[0] == forms[2]
+    assert forms[0].pop("home_phone") == "t:+12125550199", "which HubSpot has not"
+    assert forms[0] == forms[1]
+    assert len(forms[0]) == 18
     assert forms[0]["phone"] == "t:+12125550123"
     assert (forms[0]["mobile"], forms[0]["email_opt_out"], forms[0]["salutation"]) == (NULL, "b:0", "t:dr")
 
@@ -184,3 +210,62 @@ def test_a_batch_without_rows_stays_without_rows() -> None:
     lifted = lift_batch(*rules("salesforce"), {"LastName": np.empty(0, dtype=object)})
     assert all(len(t) == 0 for t in lifted.texts.values())
     assert all(len(v) == 0 for v in project_batch(*rules("salesforce"), lifted.texts).values())
+
+
+def test_one_company_has_one_canonical_form_in_three_crms() -> None:
+    written: dict[str, dict[str, Any]] = {
+        "salesforce": {
+            "Name": "Acme",
+            "Website": "https://acme.example",
+            "Crm_Sync_Email__c": "info@acme.example",
+            "Fax": "(212) 555-0124",
+            "BillingState": "NY",
+            "Type": "channel partner / reseller",
+            "AnnualRevenue": 1250000.0,
+            "NumberOfEmployees": 12,
+            "Crm_Sync_Customer_Since__c": "2019-03-01",
+        },
+        "hubspot": {
+            "name": "Acme",
+            "website": "https://acme.example",
+            "crm_sync_email": "INFO@acme.example",
+            "state": "NY",
+            "type": "RESELLER",
+            "annualrevenue": "1250000",
+            "numberofemployees": "12",
+            "crm_sync_customer_since": "2019-03-01",
+        },
+        "dynamics": {
+            "name": "Acme",
+            "websiteurl": "https://acme.example",
+            "emailaddress1": "info@acme.example",
+            "fax": "212-555-0124",
+            "address1_stateorprovince": "NY",
+            "customertypecode": 9,
+            "revenue": 1250000.0000,
+            "numberofemployees": 12,
+            "crmsync_customersince": "2019-03-01",
+        },
+    }
+    forms = []
+    for name, record in written.items():
+        entity, mapping, connection = rules(name, "account")
+        full = {source: record.get(source) for source in mapping.source_fields}
+        lifted = lift_batch(entity, mapping, connection, columns(mapping.source_fields, [full]))
+        assert all(reasons[0] is None for reasons in lifted.reasons.values())
+        forms.append({field: str(texts[0]) for field, texts in lifted.texts.items()})
+    assert forms[0] == forms[2]
+    assert forms[0].pop("fax") == "t:+12125550124", "which HubSpot has not"
+    assert forms[0] == forms[1]
+    told = {name: forms[0][name] for name in ("type", "annual_revenue", "customer_since")}
+    assert told == {"type": "t:reseller", "annual_revenue": "n:1250000", "customer_since": "d:2019-03-01"}
+
+
+def test_a_customer_and_a_supplier_are_shown_where_there_is_no_word_for_them_as_other() -> None:
+    rows = column("t:customer", "t:supplier", "t:other")
+    shown = {name: crm_form(*rules(name, "account"), "type", rows).tolist() for name in SPECS.connections}
+    assert shown == {
+        "salesforce": ["t:customer", "t:other", "t:other"],
+        "hubspot": ["t:other", "t:supplier", "t:other"],
+        "dynamics": ["t:customer", "t:supplier", "t:other"],
+    }
