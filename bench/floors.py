@@ -24,11 +24,12 @@ _TYPES = {FieldType.BOOLEAN: "boolean", FieldType.DATE: "date", FieldType.NUMBER
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """Rows and bytes that were read, and the seconds it took."""
+    """Rows and bytes that were read, and the seconds it took; `cpu_seconds` of this process and the database server."""
 
     rows: int
     size: int
     seconds: float
+    cpu_seconds: float = 0.0
 
     @property
     def rate(self) -> float:

@@ -6,6 +6,7 @@ in a hundred is changed in the hub and sent. Prints one JSON document. bench.pop
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import resource
@@ -22,6 +23,7 @@ import orjson
 import psycopg
 
 from bench import floors
+from bench.cpu import Cpu
 from bench.crm import Asked, Crm
 from bench.stopwatch import Stopwatch
 from crm_sync.emulators.launcher import environment
@@ -39,7 +41,17 @@ from crm_sync.store.crypto import new_master_key
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 SHARE_CHANGED = 0.01
-COUNTERS = ("run", "tally", "watermark", "lease", "api_call", "api_budget", "crm_token", "audit_operation")
+COUNTERS = (
+    "run",
+    "tally",
+    "watermark",
+    "lease",
+    "api_call",
+    "api_budget",
+    "crm_token",
+    "audit_operation",
+    "schema_version",
+)
 
 
 @dataclass(slots=True)
@@ -53,6 +65,7 @@ class Round:
     rows: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    server_cpu_seconds: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)
     calls: int = 0
     written: dict[str, int] = field(default_factory=dict)
@@ -95,10 +108,15 @@ class Measurement:
         """Measure each floor twice; the faster one counts."""
         mapping = ctx.specs.mapping(self.crm.crm, "contact")
         entity = ctx.entity("contact")
-        one = [floors.read_and_parse(self.crm, asked) for _ in range(2)]
-        two = [floors.read_and_copy(self.crm, asked, self.database_url, entity, mapping) for _ in range(2)]
+        one = [self._timed(lambda: floors.read_and_parse(self.crm, asked)) for _ in range(2)]
+        url = self.database_url
+        two = [self._timed(lambda: floors.read_and_copy(self.crm, asked, url, entity, mapping)) for _ in range(2)]
         told[f"floor_1{suffix}"] = asdict(max(one, key=lambda f: f.rate))
         told[f"floor_2{suffix}"] = asdict(max(two, key=lambda f: f.rate))
+
+    def _timed(self, measure: Callable[[], floors.Floor]) -> floors.Floor:
+        cpu = Cpu(self.settings.state_dir)
+        return dataclasses.replace(measure(), cpu_seconds=cpu.client() + cpu.server())
 
     def round(self, name: str, work: Callable[[Context], dict[str, int]]) -> Round:
         """Measure one round."""
@@ -106,10 +124,10 @@ class Measurement:
         before = self._written()
         with self.opened() as ctx:
             with watch.running():
-                started, cpu = time.perf_counter(), time.process_time()
+                started, cpu = time.perf_counter(), Cpu(self.settings.state_dir)
                 done.counts = {k: v for k, v in work(ctx).items() if v}
                 done.seconds = time.perf_counter() - started
-                done.cpu_seconds = time.process_time() - cpu
+                done.cpu_seconds, done.server_cpu_seconds = cpu.client(), cpu.server()
             done.peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             ctx.journal.flush()
             calls = ctx.database.run(lambda conn: runs.calls(conn, [ctx.run_id]))

@@ -23,22 +23,28 @@ def report(found: dict[str, Any]) -> str:
     for name, label in (("floor_1", "floor 1: read, parse"), ("floor_2", "floor 2: and copy"), ("read", "read")):
         lines.append(_rates(label, _rate(found[name]), _rate(found[f"{name}_remembered"]), found))
     lines += [_rates(r["name"], _rate(r), None, found) for r in found["rounds"]]
-    columns = [*STAGES, "total s", "cpu s", "calls"]
+    columns = [*STAGES, "total s", "cpu s", "db cpu", "calls"]
     lines.append(f"  {'':<14}" + "".join(f"{word:>8}" for word in columns) + f"{'written':>10}")
     for r in found["rounds"]:
         stages = "".join(f"{r['stages'].get(s, 0.0):>8.2f}" for s in STAGES)
         written = sum(r["written"].values())
-        lines.append(
-            f"  {r['name']:<14}{stages}{r['seconds']:>8.2f}{r['cpu_seconds']:>8.2f}{r['calls']:>8,}{written:>10,}"
-        )
+        spent = f"{r['seconds']:>8.2f}{r['cpu_seconds']:>8.2f}{r['server_cpu_seconds']:>8.2f}"
+        lines.append(f"  {r['name']:<14}{stages}{spent}{r['calls']:>8,}{written:>10,}")
     for round_ in found["rounds"]:
         for name, target in RATIOS:
             if round_["name"] == name:
                 ratio = _rate(round_) / _rate(found["floor_2"])
-                lines.append(f"  {name}: {ratio:.2f} of floor 2 (target {target:.2f})")
+                lines.append(f"  {name}: {ratio:.2f} of floor 2 (target {target:.2f}); {_cpu(found, round_)}")
     peak = max(r["peak_mib"] for r in found["rounds"][:2])
     lines.append(f"  peak memory: {peak:.0f} MiB" + _growth(peak, found.get("peak_mib_2n")))
     return "\n".join(lines)
+
+
+def _cpu(found: dict[str, Any], round_: dict[str, Any]) -> str:
+    """Compare processor time a row, which does not depend on what else the machine does."""
+    mine = (round_["cpu_seconds"] + round_["server_cpu_seconds"]) / round_["rows"]
+    floor = found["floor_2"]["cpu_seconds"] / found["floor_2"]["rows"]
+    return f"{mine * 1e6:.0f} us of processor a row, floor 2 {floor * 1e6:.0f} us: {floor / mine:.2f}"
 
 
 def _rate(measured: dict[str, Any]) -> float:
