@@ -31,7 +31,7 @@ pytest: $(INSTALLED) ## the tests alone
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 proof: $(INSTALLED) ## the merge core against its reference and the matching against the truth, with fresh random seeds
-	@CRM_SYNC_HYPOTHESIS_PROFILE=proof $(BIN)/python -m pytest tests/unit/steps tests/scenarios
+	@CRM_SYNC_HYPOTHESIS_PROFILE=proof $(BIN)/python -m pytest -m "proof or not proof" tests/unit/steps tests/scenarios tests/integration/cli
 
 bench: $(INSTALLED) ## what one machine does with 100,000 contacts of each CRM, beside the floors (ROWS=..., CRM=...)
 	@$(BIN)/python -m bench --rows $(or $(ROWS),100000) --crm $(or $(CRM),all)

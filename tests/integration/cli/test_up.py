@@ -161,6 +161,7 @@ def test_a_termination_while_it_starts_leaves_nothing_running(state_dir: Path) -
     assert "has ended" in said(state_dir)
 
 
+@pytest.mark.proof
 def test_killed_outright_it_takes_dagster_and_the_pretend_crms_along(state_dir: Path) -> None:
     with up(state_dir, "--json") as process:
         announced(state_dir, process)
