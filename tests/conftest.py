@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from hypothesis import settings
+
 OURS = ("CRM_SYNC_", "SALESFORCE_", "HUBSPOT_", "DYNAMICS_", "DAGSTER_")
 FOR_TESTS = {"CRM_SYNC_HYPOTHESIS_PROFILE"}
 
@@ -11,3 +13,8 @@ for name in list(os.environ):
     if name.startswith(OURS) and name not in FOR_TESTS:
         del os.environ[name]
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
+
+# The same examples every time: what fails here fails for everybody. `make proof` draws fresh ones.
+settings.register_profile("same", derandomize=True, database=None, deadline=None)
+settings.register_profile("proof", database=None, deadline=None)
+settings.load_profile(os.environ.get("CRM_SYNC_HYPOTHESIS_PROFILE", "same"))

@@ -74,7 +74,11 @@ def number(spec: FieldSpec, options: Mapping[str, object]) -> Codec:
             exact = _decimal(Decimal(exact).quantize(step, context=_EXACT))
         if as_text:
             return exact
-        return float(exact) if "." in exact else int(exact)
+        if "." not in exact:
+            return int(exact)
+        carried = float(exact)
+        # A double that keeps nothing of the fraction is sent as the whole number it is read back as.
+        return int(_decimal(Decimal(repr(carried)))) if carried.is_integer() else carried
 
     return Codec(lift, project)
 
