@@ -7,6 +7,7 @@ Loading reads the rule files and nothing else: no database, no CRM.
 from __future__ import annotations
 
 import sys
+from datetime import date
 from typing import Any
 
 from dagster import Definitions, in_process_executor
@@ -27,17 +28,19 @@ from sensors.requests import sensors
 from sensors.schedules import schedules
 
 
-def build_definitions(specs: SpecSet | None = None, **resources: Any) -> Definitions:
-    """Build everything from the rule files; `specs` and resources by name override what the environment says."""
-    rules = specs or load(Settings.load().config_dir)
+def build_definitions(specs: SpecSet | None = None, first_day: date | None = None, **resources: Any) -> Definitions:
+    """Build everything from the rule files; arguments and resources by name override what the environment says."""
+    settings = Settings.load()
+    rules = specs or load(settings.config_dir)
+    begins = first_day or settings.first_day
     at_rest = quality_checks(rules)
     jobs = sync_jobs(rules, at_rest)
     return Definitions(
         assets=[
-            *landing_assets(rules),
+            *landing_assets(rules, begins),
             *hub_assets(rules),
             *outbound_assets(rules),
-            *reconciliation_assets(rules),
+            *reconciliation_assets(rules, begins),
         ],
         asset_checks=[*asset_checks(rules), *reconciliation_checks(rules), *at_rest],
         jobs=[*jobs, quality_job(at_rest)],

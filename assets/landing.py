@@ -4,33 +4,34 @@ Belongs here: assets over crm_sync/flows/ingest.py. Not here: what becomes of th
 """
 
 import warnings
+from datetime import date
 
 from dagster import AssetExecutionContext, AssetsDefinition, BackfillPolicy, BetaWarning, MaterializeResult, asset
 
 from assets.naming import LANDING, landing_key, owners, streams
-from assets.partitions import DAYS, ReadingConfig, reading_of
+from assets.partitions import ReadingConfig, days_since, reading_of
 from assets.reporting import counted, plainly
 from crm_sync.flows.ingest import ingest
 from crm_sync.specs.model import ConnectionSpec, EntitySpec, SpecSet
 from resources.library import Library
 
 
-def landing_assets(specs: SpecSet) -> list[AssetsDefinition]:
+def landing_assets(specs: SpecSet, first_day: date) -> list[AssetsDefinition]:
     """Build one asset per connection and entity."""
     with warnings.catch_warnings():
         # single_run is marked beta; what we need of it is held by tests/orchestration.
         warnings.simplefilter("ignore", BetaWarning)
-        return [_landing(specs, connection, entity) for connection, entity in streams(specs)]
+        return [_landing(specs, connection, entity, first_day) for connection, entity in streams(specs)]
 
 
-def _landing(specs: SpecSet, connection: ConnectionSpec, entity: EntitySpec) -> AssetsDefinition:
+def _landing(specs: SpecSet, connection: ConnectionSpec, entity: EntitySpec, first_day: date) -> AssetsDefinition:
     source = specs.mapping(connection.name, entity.name).object
 
     @asset(
         key=landing_key(connection.name, entity.name),
         description=f"{source} of {connection.name} as received ({entity.description or entity.name}). "
         "The current day reads what changed since the last read; an older day is read again; all days are a full read.",
-        partitions_def=DAYS,
+        partitions_def=days_since(first_day),
         backfill_policy=BackfillPolicy.single_run(),
         group_name=LANDING,
         kinds={connection.crm},
@@ -40,7 +41,8 @@ def _landing(specs: SpecSet, connection: ConnectionSpec, entity: EntitySpec) -> 
     def landed(context: AssetExecutionContext, config: ReadingConfig, library: Library) -> MaterializeResult[None]:
         before = library.calls(connection.name)
         with plainly():
-            report = ingest(library.context, connection.name, entity.name, **reading_of(context, config))
+            what = reading_of(context, config, first_day)
+            report = ingest(library.context, connection.name, entity.name, **what)
         return counted(report, calls=library.calls(connection.name) - before)
 
     return landed

@@ -5,7 +5,6 @@ flow), the thresholds (config/connections.yaml), putting anything right.
 """
 
 from datetime import date
-from typing import Final
 
 from dagster import (
     AssetCheckResult,
@@ -14,7 +13,6 @@ from dagster import (
     AssetDep,
     AssetExecutionContext,
     AssetsDefinition,
-    DailyPartitionsDefinition,
     MaterializeResult,
     MetadataValue,
     asset,
@@ -22,6 +20,7 @@ from dagster import (
 )
 
 from assets.naming import RECONCILIATION, outbound_key, owners, reconciliation_key, streams
+from assets.partitions import days_since
 from assets.reporting import counted, plainly
 from crm_sync.flows.reconcile import ReconcileReport, reconcile
 from crm_sync.specs.model import ConnectionSpec, EntitySpec, SpecSet
@@ -29,13 +28,10 @@ from crm_sync.store import reconciliations
 from crm_sync.store.reconciliations import Reconciliation
 from resources.library import Library
 
-RECONCILED_DAYS: Final = DailyPartitionsDefinition(start_date="2026-01-01", timezone="UTC", end_offset=1)
-"""The day on which a CRM was compared; it is only known as it is now, so a day that passed stays as it was."""
 
-
-def reconciliation_assets(specs: SpecSet) -> list[AssetsDefinition]:
+def reconciliation_assets(specs: SpecSet, first_day: date) -> list[AssetsDefinition]:
     """Build one asset per connection and entity."""
-    return [_reconciled(specs, connection, entity) for connection, entity in streams(specs)]
+    return [_reconciled(specs, connection, entity, first_day) for connection, entity in streams(specs)]
 
 
 def reconciliation_checks(specs: SpecSet) -> list[AssetChecksDefinition]:
@@ -43,14 +39,15 @@ def reconciliation_checks(specs: SpecSet) -> list[AssetChecksDefinition]:
     return [build(connection, entity) for connection, entity in streams(specs) for build in (_drift, _lag)]
 
 
-def _reconciled(specs: SpecSet, connection: ConnectionSpec, entity: EntitySpec) -> AssetsDefinition:
+def _reconciled(specs: SpecSet, connection: ConnectionSpec, entity: EntitySpec, first_day: date) -> AssetsDefinition:
     source = specs.mapping(connection.name, entity.name).object
 
     @asset(
         key=reconciliation_key(connection.name, entity.name),
         description=f"All {source} of {connection.name} compared with hub and shadows, both ways, trusting no events. "
         "Finds edits, deletions and records that were missed, and what should have been sent; changes nothing.",
-        partitions_def=RECONCILED_DAYS,
+        # The day on which a CRM was compared; it is only known as it is now, so a day that passed stays as it was.
+        partitions_def=days_since(first_day),
         deps=[AssetDep(outbound_key(connection.name, entity.name))],
         group_name=RECONCILIATION,
         kinds={connection.crm},

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -18,6 +20,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from crm_sync.errors import BadSettings
 
 WEAKER_TLS: Final = "weaker-by-choice"
+FIRST_DAY: Final = date(2020, 1, 1)
 _LOG = logging.getLogger(__name__)
 
 
@@ -34,6 +37,8 @@ class Settings:
     CRM_SYNC_MASTER_KEY_FILE
     ca_bundle       PEM file to trust instead of the system's. CRM_SYNC_CA_BUNDLE, default none
     batch_rows      rows absorbed in one transaction. CRM_SYNC_BATCH_ROWS, default 5000
+    first_day       the UTC day on which this installation began; the days that Dagster shows begin with it.
+    CRM_SYNC_FIRST_DAY, default 2020-01-01
     """
 
     state_dir: Path
@@ -43,6 +48,7 @@ class Settings:
     ca_bundle: Path | None
     batch_rows: int
     environment: Mapping[str, str]
+    first_day: date = FIRST_DAY
 
     @classmethod
     def load(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -70,7 +76,28 @@ class Settings:
             ca_bundle=Path(ca_bundle).absolute() if ca_bundle else None,
             batch_rows=int(rows_text),
             environment=env,
+            first_day=first_day_of(env.get("CRM_SYNC_FIRST_DAY") or FIRST_DAY.isoformat(), "CRM_SYNC_FIRST_DAY"),
         )
+
+
+def first_day_of(text: str, place: str) -> date:
+    """Return the day that an ISO date names; BadSettings, naming `place`, where it is none or has not begun in UTC."""
+    try:
+        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+            raise ValueError
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise BadSettings(
+            f"{place} is {text!r}; expected the day on which this installation began as YYYY-MM-DD, such as "
+            f"{FIRST_DAY.isoformat()}."
+        ) from None
+    current = datetime.now(UTC).date()
+    if day > current:
+        raise BadSettings(
+            f"{place} is {text}, which is still to come; expected a day up to the current one, {current.isoformat()} "
+            "in UTC. Name the day on which this installation began."
+        )
+    return day
 
 
 def secured(url: str, environment: Mapping[str, str]) -> str:

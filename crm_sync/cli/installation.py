@@ -23,7 +23,7 @@ from crm_sync.emulators.launcher import EmulatorProcess, environment
 from crm_sync.emulators.serving import CannotServe, addresses_file
 from crm_sync.emulators.settings import CRMS
 from crm_sync.errors import BadSettings
-from crm_sync.settings import Settings
+from crm_sync.settings import Settings, first_day_of
 from crm_sync.store.crypto import new_master_key
 from crm_sync.store.migrating import dagster_url, migrate
 
@@ -31,6 +31,7 @@ KEY_FILE: Final = "master.key"
 EMULATORS: Final = "emulators"
 DATABASE: Final = "postgres"
 LOCK: Final = "up.lock"
+FIRST_DAY_FILE: Final = "first-day"
 UI_PORT: Final = 3000
 DEMO: Final = "demo-"
 
@@ -192,17 +193,34 @@ def dagster_environment(settings: Settings, database_url: str) -> dict[str, str]
     migrate(database_url)
     home = settings.state_dir / "dagster"
     try:
+        _remember_first_day(settings.state_dir, home)
         home.mkdir(parents=True, exist_ok=True)
         shutil.copy(project_dir() / "dagster.yaml", home / "dagster.yaml")
     except OSError as error:
         raise BadSettings(f"{home} cannot be written ({type(error).__name__}); make it writable.") from None
     return {
         **settings.environment,
+        **_first_day(settings),
         "CRM_SYNC_STATE_DIR": str(settings.state_dir),
         "CRM_SYNC_CONFIG_DIR": str(settings.config_dir),
         "CRM_SYNC_DAGSTER_URL": dagster_url(database_url),
         "DAGSTER_HOME": str(home),
     }
+
+
+def _remember_first_day(state_dir: Path, home: Path) -> None:
+    # Where Dagster has a home already, its days were counted without the file, and stay as they are.
+    if not home.exists() and not (state_dir / FIRST_DAY_FILE).exists():
+        (state_dir / FIRST_DAY_FILE).write_text(f"{datetime.now(UTC):%Y-%m-%d}\n", encoding="ascii")
+
+
+def _first_day(settings: Settings) -> dict[str, str]:
+    """Return the variable that tells the day on which a state directory was made; none where it is set or unknown."""
+    path = settings.state_dir / FIRST_DAY_FILE
+    if settings.environment.get("CRM_SYNC_FIRST_DAY") or not path.exists():
+        return {}
+    text = path.read_text(encoding="utf-8", errors="replace").strip()
+    return {"CRM_SYNC_FIRST_DAY": first_day_of(text, str(path)).isoformat()}
 
 
 def database_host(url: str) -> tuple[str, int]:

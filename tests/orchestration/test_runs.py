@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 from dagster import (
+    AssetKey,
     DagsterInstance,
     DagsterRunStatus,
     RunRequest,
@@ -19,10 +20,11 @@ from dagster import (
     build_sensor_context,
 )
 
-from assets.partitions import FIRST_DAY, today
+from assets.partitions import today
 from assets.running import answer, run
 from crm_sync.errors import BadCredentials, Busy, Unreachable
 from crm_sync.records import Books
+from crm_sync.settings import FIRST_DAY
 from crm_sync.specs.loader import load
 from definitions import build_definitions
 from resources.library import Library
@@ -127,7 +129,7 @@ def test_a_full_refresh_reads_everything(recorder: Recorder, instance: DagsterIn
     ("first", "last", "expected"),
     [
         ("2024-01-30", "2024-02-01", {"full": False, "window": ("2024-01-30", "2024-02-02")}),
-        (FIRST_DAY, None, {"full": True, "window": None}),
+        (FIRST_DAY.isoformat(), None, {"full": True, "window": None}),
     ],
 )
 def test_a_range_of_days_is_one_run(
@@ -138,6 +140,21 @@ def test_a_range_of_days_is_one_run(
     tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": until}
     assert job.execute_in_process(instance=instance, tags=tags, raise_on_error=False).success
     assert [call[-1] for call in recorder.calls if call[0] == "ingest"] == [expected] * 2
+
+
+@pytest.mark.parametrize(("job", "full"), [("sync_hubspot", False), ("full_refresh_hubspot", True)])
+def test_on_the_first_day_of_an_installation_a_sync_reads_what_changed_and_a_refresh_everything(
+    recorder: Recorder, instance: DagsterInstance, job: str, full: bool
+) -> None:
+    young = build_definitions(load(ROOT / "config"), first_day=today())
+    assert run(young, instance, {"job": job})["success"]
+    reads = [call[-1] for call in recorder.calls if call[0] == "ingest"]
+    assert reads == [{"full": full, "window": None}] * 2
+    for entity in ("account", "contact"):
+        key = AssetKey(["landing", "hubspot", entity])
+        assert instance.get_materialized_partitions(key) == {today().isoformat()}
+        days = young.resolve_asset_graph().get(key).partitions_def
+        assert days is not None and days.get_partition_keys() == [today().isoformat()]
 
 
 def test_a_run_that_was_locked_out_says_so_and_materialises_nothing(
