@@ -20,13 +20,12 @@ from dagster import (
 )
 
 from assets.naming import hub_key, outbound_key, streams
+from crm_sync.flows.quality import FEW_REFUSED, MOST_REFUSED
 from crm_sync.records import Books
 from crm_sync.specs.model import ConnectionSpec, EntitySpec, SpecSet
 from crm_sync.store import holding, links, outbox, runs
 from resources.library import Library
 
-MOST_QUARANTINED: Final = 0.05
-"""Share of an entity's source records; the dirtiest populations we know stay below it."""
 LONGEST_WAIT_SECONDS: Final = 3600.0
 """A command may wait for a paused CRM; an hour is when a person should know."""
 
@@ -68,7 +67,7 @@ def _quarantine(entity: EntitySpec) -> AssetChecksDefinition:
     @asset_check(
         asset=hub_key(entity.name),
         name="few_quarantined",
-        description=f"At most {MOST_QUARANTINED:.0%} of the source records are refused for their content.",
+        description=f"At most {MOST_REFUSED:.0%} of the source records are refused for their content, or {FEW_REFUSED}.",
     )
     def few(library: Library) -> AssetCheckResult:
         held, linked, reasons = library.context.database.run(
@@ -83,7 +82,7 @@ def _quarantine(entity: EntitySpec) -> AssetChecksDefinition:
 
 
 def judge_quarantine(quarantined: int, total: int, reasons: Sequence[Mapping[str, Any]] = ()) -> AssetCheckResult:
-    """Pass where the quarantined share of all source records is small; warn otherwise.
+    """Pass where few source records are quarantined, by share or by count; warn otherwise.
 
     `reasons` are the verdicts of validation in flight: connection, field, code, records. A record may have several.
     """
@@ -93,7 +92,7 @@ def judge_quarantine(quarantined: int, total: int, reasons: Sequence[Mapping[str
         codes[row["code"]] += row["records"]
     shown = ("connection", "field", "code", "records")
     return AssetCheckResult(
-        passed=share <= MOST_QUARANTINED,
+        passed=share <= MOST_REFUSED or quarantined <= FEW_REFUSED,
         severity=AssetCheckSeverity.WARN,
         metadata={
             "quarantined": quarantined,

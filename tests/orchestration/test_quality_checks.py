@@ -12,6 +12,7 @@ from dagster import AssetCheckEvaluation, AssetCheckSeverity, DagsterInstance, E
 
 from assets.checks import judge_quarantine
 from assets.quality import JOB
+from crm_sync.flows.quality import FEW_REFUSED
 from crm_sync.specs.loader import load
 from definitions import build_definitions
 from tests.integration.conftest import _template, server_url  # noqa: F401
@@ -25,14 +26,14 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def normal(set_stage: SetStage) -> Iterator[Stage]:  # noqa: F811
-    with set_stage(seed=1102, **POPULATION) as stage:
+    with set_stage(seed=1101, **POPULATION) as stage:
         stage.settle()
         yield stage
 
 
 @pytest.fixture(scope="module")
 def spoiled(set_stage: SetStage) -> Iterator[Stage]:  # noqa: F811
-    with set_stage(seed=1102, invalid_share=0.3, **POPULATION) as stage:
+    with set_stage(seed=1101, invalid_share=0.3, **POPULATION) as stage:
         stage.settle()
         yield stage
 
@@ -86,7 +87,7 @@ def test_a_seed_of_invalid_records_turns_the_refusals_red_and_nothing_else(
         held = spoiled.count(
             "select count(*) from quarantine where entity = 'contact' and connection = %s", [connection]
         )
-        assert f"{connection}/contact: expected that at most 5%" in red.description
+        assert f"{connection}/contact: expected that at most 5% of the source records, or 5, are" in red.description
         assert f"found {held} of " in red.description
     assert "salesforce" not in red.description
     assert told(red)["unexpected_rows"] == spoiled.count("select count(*) from quarantine where entity = 'contact'")
@@ -142,3 +143,14 @@ def test_validation_in_flight_shows_its_reasons_beside_the_share() -> None:
     assert not result.passed and result.severity is AssetCheckSeverity.WARN
     assert (shown["refused for required"], shown["refused for email_invalid"]) == (5, 1)
     assert [record.data["connection"] for record in shown["reasons"].records] == ["hubspot", "dynamics", "dynamics"]
+
+
+def test_a_handful_of_refusals_is_let_pass_however_few_records_there_are(
+    normal: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = run(normal, JOB, monkeypatch)
+    rows = told(evaluations(result)["hub/account", "few_refused_at_rest"])["results"].records
+    (few,) = [row.data for row in rows if row.data["where"] == "hubspot/account"]
+    assert few["percent"] > 5 and 0 < few["unexpected"] <= FEW_REFUSED and few["passed"]
+    assert judge_quarantine(FEW_REFUSED, 10).passed and not judge_quarantine(FEW_REFUSED + 1, 10).passed
+    assert judge_quarantine(FEW_REFUSED + 1, 1000).passed
