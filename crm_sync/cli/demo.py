@@ -66,13 +66,14 @@ def demo(
         table = rounds.first()
         story = Story(settings, specs, emulators.addresses, rounds)
         story.tell()
+        comparisons = rounds.reconcile()
         rounds.at_rest()
     verdict = [*rounds.verdicts, *story.verdicts]
     passed = all(one["ok"] for one in verdict)
     seconds = time.monotonic() - began
     if json:
         result = {"state_dir": folder, "provisioned": len(created), "table": table, "story": story.lines}
-        result |= {"warnings": rounds.warnings}
+        result |= {"reconciliation": comparisons, "warnings": rounds.warnings}
         typer.echo(as_json(result | {"checks": verdict, "passed": passed, "seconds": round(seconds, 1)}))
     else:
         typer.echo(f"\nOur keys and fields in the CRMs: {len(created)} created.")
@@ -86,6 +87,9 @@ def demo(
         typer.echo("\nThe story:\n")
         for line in story.lines:
             typer.echo(f"  {line}")
+        typer.echo("\nAll records of the CRMs compared with what we believe of them:\n")
+        print_table(comparisons)
+        typer.echo("\n  drifting: not as we believe; lagging: not as the hub wants it, with nothing under way.")
         if rounds.warnings:
             typer.echo("\nWaiting for a person (`crm-sync status` says why):\n")
             for warning in rounds.warnings:

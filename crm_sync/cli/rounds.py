@@ -15,11 +15,25 @@ from crm_sync.flows.context import open_context
 from crm_sync.flows.report import table
 from crm_sync.settings import Settings
 from crm_sync.specs.model import SpecSet
+from crm_sync.store import reconciliations
 
 MOST_ROUNDS: Final = 5
 MOST_CALLS: Final = 6
 
 Row = dict[str, Any]
+
+
+def compared(found: reconciliations.Reconciliation) -> Row:
+    """Return one row of the table of comparisons; the share is of those that drift or lag."""
+    unequal = found.drifting + found.lagging
+    return {
+        "connection": found.connection,
+        "entity": found.entity,
+        "compared": found.compared,
+        "drifting": found.drifting,
+        "lagging": found.lagging,
+        "share": f"{unequal / max(found.compared, 1):.2%}",
+    }
 
 
 class Rounds:
@@ -71,6 +85,20 @@ class Rounds:
     def _table(self, run_ids: list[UUID]) -> list[Row]:
         with open_context(self.settings, kind="report") as context:
             return table(context, run_ids)
+
+    def reconcile(self) -> list[Row]:
+        """Compare all of every connection, as Dagster does each night; return what each comparison found."""
+        outcomes: dict[str, str] = {}
+        for connection in self.connections:
+            outcomes |= self._run(f"reconcile_{connection}")["checks"]
+        for check, what in (("little_drift", "is as we believe it to be"), ("little_lag", "has been told all")):
+            mine = [outcome for name, outcome in outcomes.items() if name.endswith(f": {check}")]
+            met = mine.count("passed")
+            self.judge(0 < met == len(mine), f"{check}: what the CRMs hold {what} ({met} of {len(mine)} comparisons)")
+        with open_context(self.settings, kind="report") as context:
+            found = context.database.run(reconciliations.newest)
+            order = [(c, e) for e in context.specs.entities for c in self.connections if (c, e) in found]
+        return [compared(found[stream]) for stream in order]
 
     def at_rest(self) -> None:
         """Check all data at rest, as Dagster does each night."""
