@@ -67,7 +67,8 @@ def _quarantine(entity: EntitySpec) -> AssetChecksDefinition:
     @asset_check(
         asset=hub_key(entity.name),
         name="few_quarantined",
-        description=f"At most {MOST_REFUSED:.0%} of the source records, or {FEW_REFUSED}, are refused for their content.",
+        description=f"At most {MOST_REFUSED:.0%} of the source records are refused for their content, "
+        f"or {FEW_REFUSED} of them.",
     )
     def few(library: Library) -> AssetCheckResult:
         held, linked, reasons = library.context.database.run(
