@@ -8,13 +8,13 @@ matching
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from crm_sync.flows.ahead import Ahead, uncollected
+from crm_sync.flows.ahead import Ahead, at_work
 from crm_sync.flows.batches import Viewed, newest, view
 from crm_sync.flows.batches import part as part
 from crm_sync.flows.batches import stamp_of as stamp_of
@@ -25,7 +25,7 @@ from crm_sync.flows.lens import Lens
 from crm_sync.flows.rekeying import ensure_match_keys
 from crm_sync.flows.wake import wake
 from crm_sync.records import SourceBatch
-from crm_sync.steps.matching import Digester, Identity, identities
+from crm_sync.steps.matching import Digester, Identity
 from crm_sync.steps.validation import Reason
 from crm_sync.store import audit, heldkeys, holding, hub, inbox, landing, links, outbox, runs
 from crm_sync.store.staging import Connection, ConstraintError
@@ -37,6 +37,8 @@ REFUSED = Reason("", "store_refused")
 _PAGES = 50
 Pages = tuple[int, ...]
 """The ids of the landed pages that make up one batch."""
+Meanwhile = Callable[[], None]
+"""What to begin when the server alone is at work."""
 
 
 @dataclass(slots=True)
@@ -63,7 +65,7 @@ def absorb(ctx: Context, entity: str) -> AbsorbReport:
 
 
 def _absorbed(ctx: Context, entity: str, report: AbsorbReport, ahead: Ahead[Pages, Viewed]) -> bool:
-    with uncollected():
+    with at_work():
         return ctx.locked(entity, lambda conn: _next_pages(ctx, conn, entity, report, ahead))
 
 
@@ -74,10 +76,13 @@ def _next_pages(ctx: Context, conn: Connection, entity: str, report: AbsorbRepor
     pages = _one_batch(waiting, ctx.settings.batch_rows)
     if not pages:
         return False
-    viewed = ahead.take(_ids(pages))
-    if following := _one_batch([p for p in waiting if p not in pages], ctx.settings.batch_rows):
-        ahead.start(_ids(following))
-    report.totals += _absorb_viewed(ctx, conn, viewed, pages[0].run_id)
+    following = _one_batch([p for p in waiting if p not in pages], ctx.settings.batch_rows)
+
+    def look_ahead() -> None:
+        if following:
+            ahead.start(_ids(following))
+
+    report.totals += _absorb_viewed(ctx, conn, ahead.take(_ids(pages)), pages[0].run_id, look_ahead)
     report.totals["pages"] += len(pages)
     landing.pages_absorbed(conn, _ids(pages))
     return True
@@ -119,13 +124,15 @@ def absorb_batch(ctx: Context, conn: Connection, lens: Lens, batch: SourceBatch,
     return _absorb_viewed(ctx, conn, view(lens, batch), read_run_id)
 
 
-def _absorb_viewed(ctx: Context, conn: Connection, viewed: Viewed, read_run_id: UUID) -> Counter[str]:
+def _absorb_viewed(
+    ctx: Context, conn: Connection, viewed: Viewed, read_run_id: UUID, meanwhile: Meanwhile = lambda: None
+) -> Counter[str]:
     batch = viewed.batch
     if not len(batch):
         return Counter()
     try:
         with conn.transaction():
-            return _absorb(ctx, conn, viewed, read_run_id)
+            return _absorb(ctx, conn, viewed, read_run_id, meanwhile)
     except ConstraintError:
         if len(batch) == 1:
             counts = Counter(held=1, quarantined=1)
@@ -136,7 +143,7 @@ def _absorb_viewed(ctx: Context, conn: Connection, viewed: Viewed, read_run_id: 
     return first + _absorb_viewed(ctx, conn, viewed.part(range(middle, len(batch))), read_run_id)
 
 
-def _absorb(ctx: Context, conn: Connection, viewed: Viewed, read_run_id: UUID) -> Counter[str]:
+def _absorb(ctx: Context, conn: Connection, viewed: Viewed, read_run_id: UUID, meanwhile: Meanwhile) -> Counter[str]:
     counts: Counter[str] = Counter()
     lens, batch, scope = viewed.lens, viewed.batch, viewed.scope
     known = links.find_links(conn, lens.name, batch.object, batch.record_ids)
@@ -173,7 +180,7 @@ def _absorb(ctx: Context, conn: Connection, viewed: Viewed, read_run_id: UUID) -
     runs.add_tally(conn, read_run_id, lens.name, lens.entity.name, quiet)
     counts += _leave(ctx, conn, viewed, gone, known, read_run_id)
     if plain:
-        counts += _merge(ctx, conn, viewed, plain, known, read_run_id)
+        counts += _merge(ctx, conn, viewed, plain, known, read_run_id, meanwhile)
     return counts
 
 
@@ -184,29 +191,30 @@ def _merge(
     plain: Sequence[int],
     known: dict[str, links.LinkRow],
     read_run_id: UUID,
+    meanwhile: Meanwhile,
 ) -> Counter[str]:
     lens, batch = viewed.lens, viewed.batch
-    lifted, judged = viewed.judged()
-    reasons = {r: judged[r] for r in plain if r in judged}
+    judged = viewed.judged()
+    reasons = {r: judged.reasons[r] for r in plain if r in judged.reasons}
     counts = Counter(held=len(reasons), quarantined=len(reasons))
     _quarantine(ctx, conn, viewed, reasons, read_run_id)
     unlinked = [r for r in reasons if batch.record_ids[r] not in known]
     if unlinked:
-        texts = {name: column[unlinked] for name, column in lifted.texts.items()}
-        found = identities(lens.entity, texts, len(unlinked))
+        found = [judged.identities[r] for r in unlinked]
         _hold_keys(ctx, conn, lens, batch.object, [batch.record_ids[r] for r in unlinked], found)
     rows = [r for r in plain if r not in reasons]
     if not rows:
         return counts
     batch, gates = part(batch, rows), [viewed.gates[r] for r in rows]
-    texts = {name: column[rows] for name, column in lifted.texts.items()}
+    texts = {name: column[rows] for name, column in judged.lifted.texts.items()}
+    found = [judged.identities[r] for r in rows]
     mended = holding.unquarantine(conn, lens.name, batch.object, batch.record_ids)
     # Nothing was sent to them while they were held.
     hub.enqueue_changes(conn, lens.entity.name, [known[i].hub_id for i in mended if i in known])
     _recognised(conn, lens, batch.object, batch.record_ids)
     goldens = Goldens(ctx, conn, lens.entity, lens.hub_form)
     linked = [known[i].hub_id if i in known else None for i in batch.record_ids]
-    placed = identify(ctx, conn, lens, goldens, texts, batch.hub_ids, linked)
+    placed = identify(ctx, conn, lens, goldens, found, batch.hub_ids, linked)
     if placed.united:
         # Uniting moved links (and may have moved those of this very batch): what is known of them has changed.
         known = links.find_links(conn, lens.name, batch.object, batch.record_ids)
@@ -234,6 +242,7 @@ def _merge(
         placements=placed.placements,
         links=[known.get(i) for i in batch.record_ids],
         read_run_id=read_run_id,
+        meanwhile=meanwhile,
     )
     there = [(r, h) for r, p in enumerate(placed.placements) if (h := p.hub_id) is not None]
     goldens.load(h for _, h in there)

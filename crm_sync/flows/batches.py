@@ -5,35 +5,48 @@ Belongs here: pure views on one batch. Not here: transactions (absorb, ingest), 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crm_sync.flows.lens import Lens
-from crm_sync.records import Mask, SourceBatch
+from crm_sync.records import MISSING, Mask, Page, SourceBatch
 from crm_sync.steps.mapping import Lifted
+from crm_sync.steps.matching import Identity, identities
 from crm_sync.steps.scoping import in_scope
 from crm_sync.steps.validation import Reason, validate
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the records of a batch hold: canonical texts, every reason of those that must be refused (by row), and the
+    identity of each."""
+
+    lifted: Lifted
+    reasons: dict[int, list[Reason]]
+    identities: list[Identity]
+
+
 @dataclass(slots=True)
 class Viewed:
-    """A batch with its gates, scope and stamps, in its order; lifted and validated when first asked for."""
+    """A batch with its gates, scope and stamps, in its order; judged when first asked for."""
 
     lens: Lens
     batch: SourceBatch
     gates: list[int]
     scope: Mask
     stamps: list[datetime]
-    _judged: tuple[Lifted, dict[int, list[Reason]]] | None = field(default=None)
+    _judged: Judged | None = field(default=None)
 
-    def judged(self) -> tuple[Lifted, dict[int, list[Reason]]]:
-        """Return the canonical texts of all records, and every reason of those that must be refused, by row."""
+    def judged(self) -> Judged:
+        """Lift and validate all records, and say by what each is recognised."""
         if self._judged is None:
-            lifted = self.lens.lift(self.batch.values)
-            self._judged = lifted, validate(self.lens.entity, self.lens.mapping, lifted)
+            entity, lifted = self.lens.entity, self.lens.lift(self.batch.values)
+            reasons = validate(entity, self.lens.mapping, lifted)
+            self._judged = Judged(lifted, reasons, identities(entity, lifted.texts, len(self.batch)))
         return self._judged
 
     def part(self, rows: Sequence[int] | range) -> Viewed:
@@ -76,6 +89,50 @@ def part(batch: SourceBatch, rows: Sequence[int] | range) -> SourceBatch:
         values={name: column[picked] for name, column in batch.values.items()},
         raw=[batch.raw[r] for r in picked],
     )
+
+
+def joined_pages(pages: Iterable[Page], rows: int) -> Iterator[Page]:
+    """Join pages of one read until they have at least so many rows; what came before an error is joined before it."""
+    waiting: list[Page] = []
+    try:
+        for page in pages:
+            waiting.append(page)
+            if sum(len(p.batch) for p in waiting) >= rows:
+                yield _joined(waiting)
+                waiting = []
+    except Exception:
+        if waiting:
+            yield _joined(waiting)
+        raise
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(pages: Sequence[Page]) -> Page:
+    first, last = pages[0].batch, pages[-1]
+    if len(pages) == 1:
+        return last
+    batches = [page.batch for page in pages]
+    names = list(dict.fromkeys(name for batch in batches for name in batch.values))
+    whole = SourceBatch(
+        connection=first.connection,
+        entity=first.entity,
+        object=first.object,
+        record_ids=[i for b in batches for i in b.record_ids],
+        versions=[v for b in batches for v in b.versions],
+        stamps=np.concatenate([b.stamps for b in batches]),
+        deleted=np.concatenate([b.deleted for b in batches]),
+        merged_into=[m for b in batches for m in b.merged_into],
+        hub_ids=[h for b in batches for h in b.hub_ids],
+        values={n: np.concatenate([_column(b, n) for b in batches]) for n in names},
+        raw=[r for b in batches for r in b.raw],
+    )
+    return Page(whole, last.cursor, last.watermark, sum(page.calls for page in pages))
+
+
+def _column(batch: SourceBatch, name: str) -> NDArray[np.object_]:
+    column = batch.values.get(name)
+    return np.full(len(batch), MISSING, dtype=object) if column is None else column
 
 
 def newest(batch: SourceBatch) -> list[int]:

@@ -8,7 +8,7 @@ of a cell (steps/merging), what is told of it (verdicts).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from crm_sync.flows import references, shadows, verdicts
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.lens import Lens, doc_texts
-from crm_sync.records import ABSENT, NULL, Hashes, SourceBatch
+from crm_sync.records import ABSENT, NULL, Hashes, Mask, SourceBatch
 from crm_sync.steps.matching import Placement
 from crm_sync.steps.merging import Cell, HubSide, Incoming, Merged, Sent, Shadow, merge, needs_projection
-from crm_sync.store import hub, links, outbox
+from crm_sync.store import holding, hub, links, outbox
 from crm_sync.store.database import Connection
 
 if TYPE_CHECKING:
@@ -44,13 +44,16 @@ class Fold:
     placements: list[Placement]
     links: list[links.LinkRow | None]
     read_run_id: UUID
+    meanwhile: Callable[[], None] = lambda: None
+    """Called when only the server has something to do yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reads:
     """n reads of linked records, ready to merge; all sequences have the same order.
 
-    `before` is the link as stored (None: linked just now, by `linked_by`). `bases` are the source values carried.
+    `before` is the link as stored (None: linked just now, by `linked_by`). `lifted` are the texts in the hub's form,
+    where no reference is `pending`. `bases` are the source values carried.
     `earliest` and
     `latest` bound the edit in microseconds.
     """
@@ -61,6 +64,8 @@ class Reads:
     before: list[links.LinkRow | None]
     linked_by: list[str]
     texts: NDArray[np.object_]
+    lifted: NDArray[np.object_]
+    pending: Mask
     bases: list[dict[str, Any]]
     gates: list[int]
     versions: list[str | None]
@@ -88,6 +93,8 @@ class Reads:
             pick(self.before),
             pick(self.linked_by),
             self.texts[index],
+            self.lifted[index],
+            self.pending[index],
             pick(self.bases),
             pick(self.gates),
             pick(self.versions),
@@ -104,8 +111,6 @@ class Told:
     reads: Reads
     shadow: Shadow
     merged: Merged
-    lifted: NDArray[np.object_]
-    """(n, width) incoming texts in the hub's form."""
     arrived: dict[int, outbox.Unsettled]
     """Row -> the command under way whose values this read shows: it is settled by it."""
     hub_before: NDArray[np.object_]
@@ -123,9 +128,13 @@ def fold(work: Fold) -> Counter[str]:
     rows, hub_ids = [r for r, _ in placed], [h for _, h in placed]
     work.goldens.load(hub_ids)
     creates = _creates_under_way(work, rows, hub_ids)
+    fresh = [work.batch.record_ids[r] for r in rows if work.links[r] is None]
+    holding.close_match_reviews(work.conn, work.lens.name, work.batch.object, fresh)
     link_ids = _link(work, rows, hub_ids)
     latest = work.batch.stamps.astype("datetime64[us]").astype(np.int64)
     before = [work.links[r] for r in rows]
+    bases = work.lens.bases(work.batch, rows)
+    lifted, pending = references.inward(work.conn, work.lens, work.texts[rows])
     reads = Reads(
         hub_ids=hub_ids,
         link_ids=link_ids,
@@ -133,7 +142,9 @@ def fold(work: Fold) -> Counter[str]:
         before=before,
         linked_by=[work.placements[r].rule if work.links[r] is None else "" for r in rows],
         texts=work.texts[rows],
-        bases=work.lens.bases(work.batch, rows),
+        lifted=lifted,
+        pending=pending,
+        bases=bases,
         gates=[work.gates[r] for r in rows],
         versions=[work.batch.versions[r] for r in rows],
         stamps=moments(latest[rows]),
@@ -142,7 +153,7 @@ def fold(work: Fold) -> Counter[str]:
     )
     for wave in waves(hub_ids):
         counts += merge_reads(work.ctx, work.conn, work.lens, work.goldens, reads.rows(wave), creates, work.read_run_id)
-    work.goldens.flush()
+    work.goldens.flush(work.meanwhile)
     outbox.settle(work.conn, [u.command_id for u in creates.values()])
     return counts
 
@@ -168,21 +179,29 @@ def merge_reads(
     counts = verdicts.write(ctx, conn, lens, goldens, told, read_run_id)
     moved = (told.merged.cells != Cell.KEEP).any(axis=1)
     fresh = np.array([bool(by) for by in reads.linked_by], dtype=np.bool_)
-    hub.enqueue_changes(conn, lens.entity.name, [reads.hub_ids[r] for r in np.flatnonzero(moved | fresh)])
+    goldens.queue(reads.hub_ids[r] for r in np.flatnonzero(moved | fresh))
     return counts
 
 
 def waves(hub_ids: Sequence[UUID]) -> list[list[int]]:
-    """Split rows so that no wave holds a golden record twice; the order of the rows of one golden record is kept."""
+    """Split rows so that no wave holds a golden record twice; the order of the rows of one golden record is kept.
+
+    Golden records with one row come last, all together: nothing is asked any more while their rows are written.
+    """
+    reads = Counter(hub_ids)
+    alone: list[int] = []
     out: list[list[int]] = []
     depth: dict[UUID, int] = {}
     for row, hub_id in enumerate(hub_ids):
+        if reads[hub_id] == 1:
+            alone.append(row)
+            continue
         level = depth.get(hub_id, 0)
         depth[hub_id] = level + 1
         if level == len(out):
             out.append([])
         out[level].append(row)
-    return out
+    return [*out, alone] if alone else out
 
 
 def _creates_under_way(work: Fold, rows: Sequence[int], hub_ids: Sequence[UUID]) -> dict[UUID, outbox.Unsettled]:
@@ -222,19 +241,19 @@ def _decide(
     rows = len(reads.hub_ids)
     shadow = shadows.decode(ctx, conn, lens, goldens, reads.before, reads.hub_ids)
     owner = dict(zip(reads.link_ids, reads.hub_ids, strict=True))
-    under_way = outbox.unsettled_by_links(conn, reads.linked_before())
+    linked_before = reads.linked_before()
+    under_way = outbox.unsettled_by_links(conn, linked_before) if linked_before else {}
     # What was sent for a golden record that was united into this one says nothing of this one.
     under_way = {i: u for i, u in under_way.items() if u.hub_id == owner[i]}
     sent = shadows.decode_sent(ctx, conn, lens, goldens, [under_way.get(i) for i in reads.link_ids])
     if creates:
         shadow, sent = _as_created(ctx, conn, lens, goldens, reads, creates, shadow, sent)
-    lifted, pending = references.inward(conn, lens, reads.texts)
     crm = lens.hash(reads.texts)
     incoming = Incoming(
         crm=crm,
-        lifted=_hub_form(lens, crm, lifted),
+        lifted=_hub_form(lens, crm, reads.lifted),
         absent=reads.texts == ABSENT,
-        pending=pending,
+        pending=reads.pending,
         null=reads.texts == NULL,
         earliest=reads.earliest,
         latest=reads.latest,
@@ -268,7 +287,7 @@ def _decide(
     receipts = (merged.cells == Cell.RECEIPT).any(axis=1)
     arrived = {r: under_way[i] for r, i in enumerate(reads.link_ids) if receipts[r] and i in under_way}
     arrived |= {r: creates[h] for r, h in enumerate(reads.hub_ids) if h in creates and reads.before[r] is None}
-    return Told(reads, shadow, merged, lifted, arrived, before)
+    return Told(reads, shadow, merged, arrived, before)
 
 
 def _hub_form(lens: Lens, crm: Hashes, lifted: NDArray[np.object_]) -> Hashes:
@@ -308,7 +327,7 @@ def _take(lens: Lens, goldens: Goldens, told: Told) -> None:
         goldens.set_column(
             places[rows],
             lens.fields[position].name,
-            told.lifted[rows, position],
+            reads.lifted[rows, position],
             merged.hub[rows, position],
             reads.earliest[rows],
             reads.latest[rows],

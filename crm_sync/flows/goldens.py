@@ -8,7 +8,7 @@ the SQL (store/hub).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 NOBODY = ""
 """The source of a field that was never set."""
 _DOC = "hub_record.doc"
+KeyRow = tuple[str, bytes, UUID]
 
 
 class Goldens:
@@ -61,6 +62,7 @@ class Goldens:
         self._changed: set[int] = set()
         self._source_names: list[str] = [NOBODY]
         self._source_codes = {NOBODY: 0}
+        self._queued: set[UUID] = set()
         self._match_keys: dict[UUID, set[Key]] = {}
         self._match_fields = tuple(dict.fromkeys(p.field for rule in entity.match_rules for p in rule.parts))
         self._told: dict[int, tuple[str, ...]] = {}
@@ -217,13 +219,31 @@ class Goldens:
         """Return the golden records that are new or changed so far."""
         return [self._ids[r] for r in sorted(self._new | self._changed)]
 
-    def flush(self) -> None:
-        """Write new and changed golden records, with their match keys and those to be remembered."""
+    def queue(self, hub_ids: Iterable[UUID]) -> None:
+        """Have golden records queued for planning with the next flush; new ones are queued in any case."""
+        self._queued.update(hub_ids)
+
+    def flush(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Write new and changed golden records, with their match keys and those to be remembered, and queue them.
+
+        `meanwhile` is called when only the server has something to do yet.
+        """
         new, changed = sorted(self._new), sorted(self._changed - self._new)
-        hub.insert_hub_records(self._conn, self._columns(new))
-        hub.update_hub_records(self._conn, self._columns(changed))
+        ids = [self._ids[r] for r in new]
+        # First all that needs no answer: the last copies still run meanwhile.
         self._remember_own_keys(new + changed)
-        self._write_match_keys(frozenset(self._ids[r] for r in new))
+        begun, known = self._match_key_rows(frozenset(ids))
+        updates, inserts = self._columns(changed), self._columns(new)
+        meanwhile()
+        hub.update_hub_records(self._conn, updates)
+        matchkeys.add(self._conn, self._entity.name, known)
+        hub.enqueue_changes(self._conn, self._entity.name, self._queued.difference(ids))
+        hub.insert_hub_records(self._conn, inserts)
+        # What belongs to golden records that begin here cannot be there yet.
+        matchkeys.add_new(self._conn, self._entity.name, begun)
+        hub.enqueue_new(self._conn, self._entity.name, ids)
+        self._match_keys.clear()
+        self._queued.clear()
         self._new.clear()
         self._changed.clear()
 
@@ -282,17 +302,15 @@ class Goldens:
             else:
                 known.update(identity.keys)
 
-    def _write_match_keys(self, new: frozenset[UUID]) -> None:
+    def _match_key_rows(self, new: frozenset[UUID]) -> tuple[list[KeyRow], list[KeyRow]]:
+        """Return the match keys to write of golden records that are new, and of the others."""
         digest = self._digester.digest
-        begun: set[tuple[str, bytes, UUID]] = set()
-        known: set[tuple[str, bytes, UUID]] = set()
+        begun: set[KeyRow] = set()
+        known: set[KeyRow] = set()
         for hub_id, keys in self._match_keys.items():
             rows = begun if hub_id in new else known
             rows.update([(key[0], digest(key), hub_id) for key in keys])
-        # Those of golden records that begin here cannot be there yet.
-        matchkeys.add_new(self._conn, self._entity.name, sorted(begun))
-        matchkeys.add(self._conn, self._entity.name, sorted(known))
-        self._match_keys.clear()
+        return sorted(begun), sorted(known)
 
     def _names(self, rows: Sequence[int]) -> list[tuple[str, ...]]:
         """Return where the values of some rows came from; many rows have the same sources."""

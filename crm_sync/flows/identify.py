@@ -6,10 +6,12 @@ Not here: the choice among candidates (steps/matching), golden records that turn
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import numpy as np
 
@@ -17,7 +19,6 @@ from crm_sync.flows.goldens import Goldens, identities_of
 from crm_sync.flows.lens import Lens
 from crm_sync.flows.shadows import BASE, lift_documents, unseal
 from crm_sync.flows.uniting import unite
-from crm_sync.records import Texts
 from crm_sync.steps.matching import Identity, Matcher, Placement, identities
 from crm_sync.store import hub, links, matchkeys
 from crm_sync.store.database import Connection
@@ -37,28 +38,36 @@ class Identified:
     united: int
 
 
+def new_hub_id() -> UUID:
+    """Make the id of a new golden record: a UUID of version 7, which begins with the time.
+
+    What begins together then stands together in every index; ids without order cost a third more to write.
+    """
+    milliseconds, random = time.time_ns() // 1_000_000, int.from_bytes(os.urandom(10), "big")
+    return UUID(int=milliseconds << 80 | 7 << 76 | (random >> 62 & 0xFFF) << 64 | 2 << 62 | random & (1 << 62) - 1)
+
+
 def identify(
     ctx: Context,
     conn: Connection,
     lens: Lens,
     goldens: Goldens,
-    texts: Mapping[str, Texts],
+    found: list[Identity],
     external_keys: Sequence[str | None],
     linked: Sequence[UUID | None],
 ) -> Identified:
-    """Place n records given as columns of canonical texts; `linked` are the golden records of those that have one
-    already."""
+    """Place n records given by their identities; `linked` are the golden records of those that have one already."""
     rows = len(linked)
-    found = identities(lens.entity, texts, rows)
     ours = _by_external_key(conn, lens.entity.name, external_keys)
     open_rows = [r for r in range(rows) if linked[r] is None and r not in ours]
     known = _candidates(ctx, conn, lens, goldens, [found[r] for r in open_rows])
     matcher = Matcher(lens.entity.match_rules, known)
-    made: list[UUID] = []
+    made: dict[UUID, None] = {}
 
     def begin() -> UUID:
-        made.append(uuid4())
-        return made[-1]
+        hub_id = new_hub_id()
+        made[hub_id] = None
+        return hub_id
 
     placements: list[Placement] = []
     for row in range(rows):

@@ -152,10 +152,11 @@ def demands(specs: SpecSet, entity: str) -> list[Demand]:
         Demand(
             LINKS,
             "links, match keys and queued changes belong to a golden record",
-            "quality_loose",
+            "quality_belonging",
             here,
-            "hub_id",
-            "empty",
+            "golden_record",
+            "in_set",
+            ("there",),
             ids=("hub_id", "belonging"),
         ),
     ]

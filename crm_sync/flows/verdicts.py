@@ -18,7 +18,8 @@ from crm_sync.flows import shadows
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.lens import Lens
 from crm_sync.records import Mask
-from crm_sync.steps.hashing import pack_vectors, unpack_masks
+from crm_sync.specs.model import Policy
+from crm_sync.steps.hashing import unpack_masks
 from crm_sync.steps.merging import Cell, Disposition
 from crm_sync.store import audit, holding, hub, runs
 from crm_sync.store.database import Connection
@@ -93,8 +94,6 @@ def write(
     counts += _parking(ctx, conn, lens, told)
     counts += _audit(ctx, conn, lens, goldens, told, read_run_id)
     _resolved(ctx, conn, lens, told)
-    fresh = [told.reads.record_ids[r] for r, by in enumerate(told.reads.linked_by) if by]
-    holding.close_match_reviews(conn, lens.name, lens.mapping.object, fresh)
     return counts
 
 
@@ -287,33 +286,41 @@ def _fields(
     codes, names = goldens.sources([told.reads.hub_ids[r] for r in rows])
     first = ~told.shadow.crm_known[rows]
     conflict, cells = told.merged.conflict[rows], told.merged.cells[rows]
-    # Many rows were decided alike, and are told in the same words.
-    parts = [cells, first, conflict, codes[:, lens.places]]
-    alike = np.stack([np.where(telling[rows], part, -1).astype(np.int64) for part in parts], axis=2)
-    known: dict[bytes, tuple[bytes, list[tuple[int, str]]]] = {}
+    policies = np.array([list(Policy).index(f.policy) for f in lens.fields], dtype=np.int64)
+    # Cells with the same number were decided alike, and are told together.
+    alike = (codes[:, lens.places].astype(np.int64) << 16) | (cells.astype(np.int64) << 2) | (conflict << 1) | first
+    alike = np.where(telling[rows], alike | np.where(conflict, policies << 8, 0), -1)
+    words: dict[int, bytes] = {}
+
+    def decision(code: int) -> bytes:
+        found = words.get(code)
+        if found is None:
+            policy = list(Policy)[code >> 8 & 0xFF]
+            told_so = _decision(lens, policy, Cell(code >> 2 & 0x3F), bool(code & 1), bool(code & 2), names[code >> 16])
+            found = words[code] = b"]," + orjson.dumps(told_so)[1:]
+        return found
+
     fields: list[bytes] = []
     documents: list[dict[str, Any]] = []
-    before, incoming = told.hub_before[rows].tolist(), told.lifted[rows].tolist()
-    for row, key in enumerate(pack_vectors(alike.reshape(len(rows), -1).view(np.uint64))):
-        if key not in known:
-            places = [int(p) for p in np.flatnonzero(telling[rows[row]])]
-            sources = [names[codes[row, lens.places[p]]] for p in places]
-            decided = [
-                _field(lens, p, Cell(int(cells[row, p])), first[row, p], conflict[row, p], source)
-                for p, source in zip(places, sources, strict=True)
-            ]
-            known[key] = orjson.dumps(decided), [(p, lens.fields[p].name) for p in places]
-        words, named = known[key]
-        fields.append(words)
-        documents.append({name: (before[row][p], incoming[row][p]) for p, name in named})
+    field_names = [f.name for f in lens.fields]
+    quoted = [orjson.dumps(name) for name in field_names]
+    before, incoming = told.hub_before[rows].tolist(), told.reads.lifted[rows].tolist()
+    for row, decided in enumerate(alike.tolist()):
+        groups: dict[int, list[int]] = {}
+        for place, code in enumerate(decided):
+            if code >= 0:
+                groups.setdefault(code, []).append(place)
+        parts = [b'{"fields":[' + b",".join([quoted[p] for p in g]) + decision(code) for code, g in groups.items()]
+        fields.append(b"[" + b",".join(parts) + b"]")
+        places = [p for g in groups.values() for p in g]
+        documents.append({field_names[p]: (before[row][p], incoming[row][p]) for p in places})
     return fields, documents
 
 
-def _field(lens: Lens, position: int, cell: Cell, first: bool, conflict: bool, source: str) -> dict[str, Any]:
-    field = lens.fields[position]
+def _decision(lens: Lens, policy: Policy, cell: Cell, first: bool, conflict: bool, source: str) -> dict[str, str]:
     if conflict:
-        rule = "first_link" if first else field.policy.value
+        rule = "first_link" if first else policy.value
     else:
         rule = "first_read" if first else "one_side_changed"
     winner = lens.name if cell is Cell.TAKE else source
-    return {"field": field.name, "decision": cell.name, "rule": rule, "winner": winner or "hub"}
+    return {"decision": cell.name, "rule": rule, "winner": winner or "hub"}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crm_sync.flows import references
 from crm_sync.flows.fold import Reads, merge_reads, waves
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.lens import Lens
@@ -58,6 +59,7 @@ def _merge(ctx: Context, conn: Connection, lens: Lens, woken: list[holding.Woken
     before = [stored[w.link_id] for w in ready]
     goldens = Goldens(ctx, conn, lens.entity, lens.hub_form)
     goldens.load([b.hub_id for b in before])
+    lifted, pending = references.inward(conn, lens, texts)
     reads = Reads(
         hub_ids=[b.hub_id for b in before],
         link_ids=[b.link_id for b in before],
@@ -65,6 +67,8 @@ def _merge(ctx: Context, conn: Connection, lens: Lens, woken: list[holding.Woken
         before=list(before),
         linked_by=[""] * len(ready),
         texts=texts,
+        lifted=lifted,
+        pending=pending,
         bases=bases,
         gates=[b.gate or 0 for b in before],
         versions=[b.version for b in before],

@@ -6,7 +6,7 @@ Belongs here: table audit. Not here: operations such as sign-in (journal), count
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -24,8 +24,8 @@ ACTOR = "crm-sync"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One audit row. `fields`: [{field, decision, rule, winner}]; `contents` is encrypted; `disposition` counts in the
-    books."""
+    """One audit row. `fields`: [{field, decision, rule, winner}], stored with the fields decided alike together;
+    `contents` is encrypted; `disposition` counts in the books."""
 
     direction: str
     action: str
@@ -93,7 +93,7 @@ def append(conn: Connection, run_id: UUID, entries: Iterable[Entry]) -> None:
             e.object,
             e.record_id,
             e.hub_id,
-            Jsonb(e.fields),
+            Jsonb(_together(e.fields)),
             e.contents,
             e.actor,
             e.result,
@@ -113,7 +113,8 @@ def append_reads(
 ) -> None:
     """Append what became of many records that were read from one `place` (connection, entity, object).
 
-    `columns`: action, disposition, record_id, hub_id, fields (JSON, written), contents, result.
+    `columns`: action, disposition, record_id, hub_id, fields (JSON, written: [{fields, decision, rule, winner}]),
+    contents, result.
     """
     rows = len(columns["action"])
     same = zip(("connection", "entity", "object"), place, strict=True)
@@ -128,7 +129,24 @@ def ensure_partitions(conn: Connection) -> None:
 
 def history(conn: Connection, hub_id: UUID) -> list[HistoryRow]:
     """Return everything that happened to a golden record and to those united into it, oldest first."""
-    return [HistoryRow(*row) for row in conn.execute(Q["history"], {"hub_id": hub_id}).fetchall()]
+    rows = [HistoryRow(*row) for row in conn.execute(Q["history"], {"hub_id": hub_id}).fetchall()]
+    return [replace(row, fields=_apart(row.fields)) for row in rows]
+
+
+def _together(cells: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Join fields that were decided alike: many fields of a record are, and one list of names says it."""
+    groups: dict[tuple[tuple[str, Any], ...], list[str]] = {}
+    for cell in cells:
+        groups.setdefault(tuple((k, v) for k, v in cell.items() if k != "field"), []).append(cell["field"])
+    return [{"fields": names, **dict(decision)} for decision, names in groups.items()]
+
+
+def _apart(decisions: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {"field": name, **{k: v for k, v in decision.items() if k != "fields"}}
+        for decision in decisions
+        for name in decision["fields"]
+    ]
 
 
 def count_by_action(conn: Connection, run_ids: Sequence[UUID]) -> dict[tuple[str, str, str, str], int]:

@@ -17,6 +17,7 @@ from psycopg import errors as pg_errors
 from psycopg.pq import TransactionStatus
 
 from crm_sync.errors import BadSettings
+from crm_sync.store.behind import BehindConnection
 from crm_sync.store.dumping import PlainListDumper
 from crm_sync.store.refusals import trouble, without_values
 
@@ -46,7 +47,7 @@ class Database:
     def connect(self) -> Connection:
         """Open a connection of the caller's own, in autocommit, with our search path; the caller closes it."""
         try:
-            connection: Connection = psycopg.connect(
+            connection: Connection = BehindConnection.connect(
                 self.url, autocommit=True, connect_timeout=10, application_name="crm-sync"
             )
         except psycopg.ProgrammingError:

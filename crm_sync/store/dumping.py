@@ -34,7 +34,7 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _TEXT_OID: Final = 25
 _HEAD: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TAIL: Final = b"\xff\xff"
-_ROWS_A_CHUNK: Final = 200
+_ROWS_A_CHUNK: Final = 1000
 
 _SIZES: Final = [_INT32(size) for size in range(4096)]
 _HEX: Final = attrgetter("hex")
@@ -94,10 +94,18 @@ def _instants(values: Sequence[datetime]) -> list[bytes]:
 
 
 @lru_cache(maxsize=4096)
-def _text_tuple(values: tuple[str, ...]) -> bytes:
-    items = b"".join(_texts(values))
-    head = (1, 0, _TEXT_OID, len(values), 1) if values else (0, 0, _TEXT_OID)
-    return _sized([b"".join(map(_INT32, head)) + items])[0]
+def _text_item(value: str) -> bytes:
+    return _texts([value])[0]
+
+
+def _text_arrays(values: Sequence[Sequence[str]]) -> list[bytes]:
+    """Encode lists of texts, such as names that come again and again."""
+    out = []
+    for items in values:
+        head = (1, 0, _TEXT_OID, len(items), 1) if items else (0, 0, _TEXT_OID)
+        body = b"".join(map(_INT32, head)) + b"".join(map(_text_item, items))
+        out.append(_INT32(len(body)) + body)
+    return out
 
 
 ENCODERS: Final[dict[str, Encode]] = {
@@ -112,7 +120,7 @@ ENCODERS: Final[dict[str, Encode]] = {
     "date": lambda values: [_SIZED_INT32(4, v.toordinal() - _FIRST_DAY) for v in values],
     "boolean": lambda values: [b"\0\0\0\x01\x01" if v else b"\0\0\0\x01\0" for v in values],
     "timestamp with time zone": _instants,
-    "text[]": lambda values: [_text_tuple(tuple(v)) for v in values],
+    "text[]": _text_arrays,
 }
 """Type as format_type names it -> binary forms with their sizes; null has a form of its own."""
 

@@ -49,5 +49,5 @@ def ensure_form(
 def load_form(conn: Connection, form_id: int) -> Form:
     """Return a form by id."""
     row = conn.execute(Q["load_form"], {"form_id": form_id}).fetchone()
-    assert row is not None, "vectors refer to forms by foreign key"
+    assert row is not None, "a form that a vector names is never removed"
     return Form(row[0], row[1], row[2], row[3], tuple(row[4]))

@@ -60,6 +60,12 @@ def enqueue_changes(conn: Connection, entity: str, hub_ids: Iterable[UUID]) -> N
         conn.execute(Q["enqueue_changes"], {"entity": entity, "hub_ids": ids})
 
 
+def enqueue_new(conn: Connection, entity: str, hub_ids: Sequence[UUID]) -> None:
+    """Queue golden records that are new, and so not in the queue for certain."""
+    if hub_ids:
+        copy_columns(conn, "hub_change", {"hub_id": hub_ids, "entity": [entity] * len(hub_ids)})
+
+
 def take_changes(conn: Connection, entity: str, limit: int) -> list[UUID]:
     """Take up to `limit` golden records out of the queue; they return to it if the transaction fails."""
     return [row[0] for row in conn.execute(Q["take_changes"], {"entity": entity, "limit": limit}).fetchall()]

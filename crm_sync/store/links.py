@@ -139,6 +139,8 @@ def resolve_hubs(conn: Connection, connection: str, object_name: str, hub_ids: S
 
 def occupied(conn: Connection, connection: str, object_name: str, hub_ids: Sequence[UUID]) -> set[UUID]:
     """Return the golden records that have any link (live or not) in one CRM object."""
+    if not hub_ids:
+        return set()
     rows = conn.execute(
         Q["occupied"], {"connection": connection, "object": object_name, "hub_ids": list(hub_ids)}
     ).fetchall()

@@ -13,6 +13,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
+from crm_sync.store.behind import BehindConnection
 from crm_sync.store.database import Connection
 from crm_sync.store.dumping import Column, binary_rows
 from crm_sync.store.queries import queries
@@ -54,7 +55,8 @@ def stage_columns(conn: Connection, table: str, columns: dict[str, Column]) -> i
 def copy_columns(conn: Connection, table: str, columns: dict[str, Column]) -> int:
     """Copy columns of equal length, by name, straight into a table; return how many rows.
 
-    For rows that are new for certain: one that breaks a rule of the table raises ConstraintError.
+    For rows that are new for certain: one that breaks a rule of the table raises ConstraintError, here or with the next
+    use of the connection, before its transaction ends.
     """
     count = _rows(columns)
     if count:
@@ -69,6 +71,9 @@ def _copy(conn: Connection, into: sql.Composable, table: str, columns: dict[str,
         data = list(binary_rows([types[name] for name in columns], list(columns.values())))
     except (ValueError, OverflowError, struct.error) as error:
         raise psycopg.DataError(f"a value for {table} has no form in the database ({type(error).__name__})") from None
+    if isinstance(conn, BehindConnection):
+        conn.copy_behind(statement, data)
+        return
     with conn.cursor() as cursor, cursor.copy(statement) as copy:
         for chunk in data:
             copy.write(chunk)

@@ -185,11 +185,11 @@ def test_a_write_whose_answer_never_came_is_in_the_audit_once_it_is_read_back(to
     assert town.shown("salesforce", "contact", there, "city") == "York"
     sent = (
         "select result, record_id, fields from audit where hub_id = %s and connection = 'salesforce' "
-        "and direction = 'out' and action = 'sent' and fields @> '[{\"field\": \"city\"}]'"
+        "and direction = 'out' and action = 'sent' and fields @> '[{\"fields\": [\"city\"]}]'"
     )
     assert town.rows(sent, [hub_id]) == []
     at_rest(town)
-    told = [{"field": "city", "decision": "SEND", "rule": "read_back"}]
+    told = [{"fields": ["city"], "decision": "SEND", "rule": "read_back"}]
     assert town.rows(sent, [hub_id]) == [("resolved", there, told)]
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -163,6 +163,22 @@ def test_a_link_to_a_record_of_another_entity_is_seen(stage: Stage) -> None:
         assert broken(checked(stage, "account")) == {(quality.LINKS, "hubspot/account"): 1}
 
 
+@pytest.mark.parametrize(
+    ("table", "columns", "values"),
+    [
+        ("hub_change", "hub_id, entity", "%s, 'contact'"),
+        ("match_key", "hub_id, entity, rule, digest", "%s, 'contact', 'e', decode(repeat('00', 16), 'hex')"),
+    ],
+)
+def test_what_belongs_to_no_golden_record_is_seen(stage: Stage, table: str, columns: str, values: str) -> None:
+    nobody = uuid4()
+    stage.rows(f"insert into {table} ({columns}) values ({values})", [nobody])
+    try:
+        assert broken(checked(stage, "contact")) == {(quality.LINKS, "contact"): 1}
+    finally:
+        stage.rows(f"delete from {table} where hub_id = %s", [nobody])
+
+
 def test_two_primary_records_in_one_place_are_seen(stage: Stage) -> None:
     one, other = (
         row[0]
@@ -200,6 +216,8 @@ def test_people_whom_an_edit_made_alike_are_twins_until_they_differ(stage: Stage
     assert broken(checked(stage, "contact")) == {}
     shared = "select count(*) from match_key a join match_key b using (entity, rule, digest)"
     assert stage.count(f"{shared} where a.hub_id = %s and b.hub_id = %s", [one, other]) > 0
+
+
 def test_no_value_of_a_person_reaches_the_page(stage: Stage) -> None:
     page_text = page([checked(stage, entity) for entity in ("account", "contact")])
     values = {

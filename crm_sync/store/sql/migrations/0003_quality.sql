@@ -91,3 +91,15 @@ from (
 ) r
 left join quarantine q on q.connection = r.connection and q.object = r.object and q.record_id = r.record_id;
 comment on view quality_source is 'Source records that people made: taken over, or refused and for which fields and codes.';
+
+create view quality_belonging as
+select b.entity, b.hub_id, b.belonging, case when h.hub_id is null then 'missing' else 'there' end as golden_record
+from (
+    select entity, hub_id, 'match key' as belonging from match_key
+    union
+    select entity, hub_id, 'queued change' from hub_change
+    union
+    select entity, hub_id, 'link' from identity_link
+) b
+left join hub_record h on h.hub_id = b.hub_id;
+comment on view quality_belonging is 'What belongs to a golden record, and whether that is there: no foreign key holds it (see 0001).';
