@@ -1,4 +1,4 @@
-"""Addresses, secrets and tokens of a connection: where they come from, and one token refresh at a time.
+"""Addresses, secrets, options and tokens of a connection: where they come from, and one token refresh at a time.
 
 Belongs here: what is the same for every CRM. Not here: how one CRM issues tokens (its auth.py).
 """
@@ -43,6 +43,16 @@ def secret(connection: ConnectionSpec, settings: Settings, name: str) -> str:
     if not value:
         raise BadSettings(f"{connection.name}: the variable {variable} ({name}) is not set.")
     return value
+
+
+def overlap_seconds(connection: ConnectionSpec, usual: float) -> float:
+    """Return how far a read reaches back before its watermark; BadSettings for an option that is no number."""
+    given = connection.options.get("overlap_seconds", usual)
+    if isinstance(given, bool) or not isinstance(given, int | float) or given < 0:
+        raise BadSettings(
+            f"{connection.name}: options.overlap_seconds in connections.yaml is not a number of seconds of 0 or more."
+        )
+    return float(given)
 
 
 class Access:

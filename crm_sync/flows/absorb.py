@@ -18,10 +18,11 @@ from crm_sync.flows.ahead import Ahead, at_work
 from crm_sync.flows.batches import Viewed, newest, view
 from crm_sync.flows.batches import part as part
 from crm_sync.flows.batches import stamp_of as stamp_of
-from crm_sync.flows.fold import Fold, fold
+from crm_sync.flows.fold import fold
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.identify import identify
 from crm_sync.flows.lens import Lens
+from crm_sync.flows.reads import Fold
 from crm_sync.flows.rekeying import ensure_match_keys
 from crm_sync.flows.wake import wake
 from crm_sync.records import SourceBatch

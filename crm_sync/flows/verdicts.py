@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from crm_sync.flows import shadows
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.lens import Lens
+from crm_sync.flows.reads import Fold, Told
 from crm_sync.records import Mask
 from crm_sync.specs.model import Policy
 from crm_sync.steps.hashing import unpack_masks
@@ -28,7 +29,6 @@ from crm_sync.store.outbox import Unsettled
 
 if TYPE_CHECKING:
     from crm_sync.flows.context import Context
-    from crm_sync.flows.fold import Fold, Told
 
 QUESTION = "review.question"
 CONTENTS = "audit.contents"

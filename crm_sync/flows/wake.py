@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crm_sync.flows import references
-from crm_sync.flows.fold import Reads, merge_reads, waves
+from crm_sync.flows.fold import merge_reads, waves
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.lens import Lens
+from crm_sync.flows.reads import Reads
 from crm_sync.records import ABSENT
 from crm_sync.store import holding, hub, links
 from crm_sync.store.database import Connection

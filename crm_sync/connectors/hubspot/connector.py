@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Final
 
+from crm_sync.connectors.access import overlap_seconds
 from crm_sync.connectors.hubspot.client import Client
 from crm_sync.connectors.hubspot.completing import Completion
 from crm_sync.connectors.hubspot.decoding import decode
 from crm_sync.connectors.hubspot.provisioning import Provisioning
 from crm_sync.connectors.hubspot.reader import LIST_LIMIT, Reader
 from crm_sync.connectors.hubspot.writer import WRITE_LIMIT, Writer
-from crm_sync.errors import BadSettings
 from crm_sync.ports import Lane, Services
 from crm_sync.records import Capabilities, Command, ObjectDescription, Outcome, Page, ProvisionStep, SourceBatch
 from crm_sync.settings import Settings
@@ -29,7 +29,7 @@ class HubspotConnector:
 
     def __init__(self, connection: ConnectionSpec, services: Services, settings: Settings) -> None:
         self.name = connection.name
-        self._overlap = _overlap(connection)
+        self._overlap = overlap_seconds(connection, OVERLAP_SECONDS)
         self._client = Client(connection, services, settings)
         completion = Completion(self._client)
         self._reader = Reader(self._client, completion, timedelta(seconds=self._overlap))
@@ -84,12 +84,3 @@ class HubspotConnector:
     def close(self) -> None:
         """Release sockets."""
         self._client.close()
-
-
-def _overlap(connection: ConnectionSpec) -> float:
-    given = connection.options.get("overlap_seconds", OVERLAP_SECONDS)
-    if isinstance(given, bool) or not isinstance(given, int | float) or given < 0:
-        raise BadSettings(
-            f"{connection.name}: options.overlap_seconds in connections.yaml is not a number of seconds of 0 or more."
-        )
-    return float(given)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from crm_sync.connectors.access import overlap_seconds
 from crm_sync.connectors.salesforce.calls import PAGE_SIZE, Calls
 from crm_sync.connectors.salesforce.decoding import decode
 from crm_sync.connectors.salesforce.provisioning import provision
 from crm_sync.connectors.salesforce.reader import Reader
 from crm_sync.connectors.salesforce.writer import CREATES_A_CALL, Writer
-from crm_sync.errors import BadSettings
 from crm_sync.ports import Lane, Services
 from crm_sync.records import (
     Capabilities,
@@ -36,11 +36,8 @@ class SalesforceConnector:
 
     def __init__(self, connection: ConnectionSpec, services: Services, settings: Settings) -> None:
         """Prepare without any call. Raises BadSettings for a wrong address, a missing secret or a bad option."""
-        overlap = connection.options.get("overlap_seconds", OVERLAP_SECONDS)
-        if not isinstance(overlap, int | float) or isinstance(overlap, bool) or overlap < 0:
-            raise BadSettings(f"{connection.name}: option overlap_seconds must be a number of 0 or more.")
         self.name = connection.name
-        self._overlap = float(overlap)
+        self._overlap = overlap_seconds(connection, OVERLAP_SECONDS)
         self._calls = Calls(connection, services, settings)
         self._reader = Reader(self._calls, self._overlap)
         self._writer = Writer(self._calls)
