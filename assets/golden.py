@@ -4,10 +4,10 @@ Belongs here: assets over crm_sync/flows/absorb.py and propagate.py, and the che
 Not here: reading CRMs (landing.py), writing to them (outbound.py).
 """
 
-from dagster import AllPartitionMapping, AssetDep, AssetsDefinition, MaterializeResult, asset
+from dagster import AllPartitionMapping, AssetDep, AssetExecutionContext, AssetsDefinition, MaterializeResult, asset
 
-from assets.naming import HUB, hub_key, landing_key, owners, streams
-from assets.reporting import counted, plainly
+from assets.naming import HUB, hub_key, landing_key, meaning, owners, streams
+from assets.reporting import counted, plainly, unless_idle
 from crm_sync.flows.absorb import absorb
 from crm_sync.flows.propagate import propagate
 from crm_sync.specs.model import EntitySpec, SpecSet
@@ -28,17 +28,17 @@ def _hub(specs: SpecSet, entity: EntitySpec, synced: set[str]) -> AssetsDefiniti
 
     @asset(
         key=hub_key(entity.name),
-        description=f"Golden records: {entity.description or entity.name}. Takes in every landed page of "
-        f"{', '.join(sources)}, then plans what each must be told.",
+        description=f"The golden records of {meaning(entity)}. Takes in every landed page of {', '.join(sources)}, "
+        "merges by the rules, then plans what each of them must be told.",
         deps=deps,
         group_name=HUB,
         kinds={"postgres"},
         owners=owners(entity),
         metadata={"entity": entity.name, "fields": len(entity.fields), "spec_version": entity.version},
     )
-    def merged(library: Library) -> MaterializeResult[None]:
+    def merged(context: AssetExecutionContext, library: Library) -> MaterializeResult[None]:
         with plainly():
             reports = absorb(library.context, entity.name), propagate(library.context, entity.name)
-        return counted(*reports)
+        return unless_idle(context, counted(*reports), *reports)
 
     return merged

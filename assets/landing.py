@@ -8,9 +8,9 @@ from datetime import date
 
 from dagster import AssetExecutionContext, AssetsDefinition, BackfillPolicy, BetaWarning, MaterializeResult, asset
 
-from assets.naming import LANDING, landing_key, owners, streams
+from assets.naming import LANDING, landing_key, meaning, owners, streams
 from assets.partitions import ReadingConfig, days_since, reading_of
-from assets.reporting import counted, plainly
+from assets.reporting import counted, noting, plainly
 from crm_sync.flows.ingest import ingest
 from crm_sync.specs.model import ConnectionSpec, EntitySpec, SpecSet
 from resources.library import Library
@@ -29,8 +29,9 @@ def _landing(specs: SpecSet, connection: ConnectionSpec, entity: EntitySpec, fir
 
     @asset(
         key=landing_key(connection.name, entity.name),
-        description=f"{source} of {connection.name} as received ({entity.description or entity.name}). "
-        "The current day reads what changed since the last read; an older day is read again; all days are a full read.",
+        description=f"`{source}` of {connection.name} as received, the source records of {meaning(entity)}. "
+        "The current day reads what changed since the last read; an older day is read again; all of several days are a "
+        "full read.",
         partitions_def=days_since(first_day),
         backfill_policy=BackfillPolicy.single_run(),
         group_name=LANDING,
@@ -40,7 +41,7 @@ def _landing(specs: SpecSet, connection: ConnectionSpec, entity: EntitySpec, fir
     )
     def landed(context: AssetExecutionContext, config: ReadingConfig, library: Library) -> MaterializeResult[None]:
         before = library.calls(connection.name)
-        with plainly():
+        with plainly(), noting(library, connection.name):
             what = reading_of(context, config, first_day)
             report = ingest(library.context, connection.name, entity.name, **what)
         return counted(report, calls=library.calls(connection.name) - before)

@@ -45,6 +45,12 @@ def streams(specs: SpecSet) -> list[tuple[ConnectionSpec, EntitySpec]]:
     ]
 
 
+def meaning(entity: EntitySpec) -> str:
+    """Say what an entity is, in the middle of a sentence: its name, and in brackets what its spec says."""
+    text = entity.description.strip().rstrip(".")
+    return f"{entity.name} ({text[0].lower()}{text[1:]})" if text else entity.name
+
+
 def owners(entity: EntitySpec) -> list[str]:
     """Turn the owner of an entity spec into Dagster's form: an e-mail address, or team:<name>."""
     if not entity.owner:

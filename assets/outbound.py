@@ -3,10 +3,10 @@
 Belongs here: assets over crm_sync/flows/deliver.py. Not here: deciding what to tell (golden.py).
 """
 
-from dagster import AssetDep, AssetsDefinition, MaterializeResult, asset
+from dagster import AssetDep, AssetExecutionContext, AssetsDefinition, MaterializeResult, asset
 
-from assets.naming import OUTBOUND, hub_key, outbound_key, owners, streams
-from assets.reporting import counted, plainly
+from assets.naming import OUTBOUND, hub_key, meaning, outbound_key, owners, streams
+from assets.reporting import counted, noting, plainly, unless_idle
 from crm_sync.flows.deliver import deliver
 from crm_sync.specs.model import ConnectionSpec, EntitySpec, SpecSet
 from resources.library import Library
@@ -27,17 +27,18 @@ def _outbound(specs: SpecSet, connection: ConnectionSpec, entity: EntitySpec) ->
 
     @asset(
         key=outbound_key(connection.name, entity.name),
-        description=f"{source} of {connection.name}, told what changed ({entity.description or entity.name}).",
+        description=f"Tells {connection.name} what changed elsewhere: its `{source}`, from the golden records of "
+        f"{meaning(entity)}.",
         deps=deps,
         group_name=OUTBOUND,
         kinds={connection.crm},
         owners=owners(entity),
         metadata={"connection": connection.name, "entity": entity.name, "object": source},
     )
-    def sent(library: Library) -> MaterializeResult[None]:
+    def sent(context: AssetExecutionContext, library: Library) -> MaterializeResult[None]:
         before = library.calls(connection.name)
-        with plainly():
+        with plainly(), noting(library, connection.name):
             report = deliver(library.context, connection.name, entity.name)
-        return counted(report, calls=library.calls(connection.name) - before)
+        return unless_idle(context, counted(report, calls=library.calls(connection.name) - before), report)
 
     return sent

@@ -1,16 +1,15 @@
 """The commands that work on connected CRMs.
 
 Belongs here: the call of one flow each. Not here: the check of the rules (checking.py), the comparison of everything
-(reconciling.py), what runs on this machine (up.py, locally.py), the demo (demo.py), arguments that commands share
-(arguments.py), forms of output (showing.py).
+(reconciling.py), how far it is (standing.py), what runs on this machine (up.py, locally.py), the demo (demo.py),
+arguments that commands share (arguments.py), forms of output (showing.py).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import typer
@@ -22,6 +21,7 @@ from crm_sync.cli.locally import emulate, ui
 from crm_sync.cli.quality import quality
 from crm_sync.cli.reconciling import reconcile
 from crm_sync.cli.showing import as_json, progress, show
+from crm_sync.cli.standing import status
 from crm_sync.cli.telling import history_rows
 from crm_sync.cli.up import up
 from crm_sync.errors import BadCredentials, BadSettings
@@ -39,7 +39,7 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="The master key that wraps all other keys.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(keys, name="keys")
-for _command in (check, schema, reconcile, quality, demo, up, ui, emulate):
+for _command in (check, schema, status, reconcile, quality, demo, up, ui, emulate):
     app.command()(_command)
 
 
@@ -73,48 +73,6 @@ def sync(
         # Credentials and settings do not mend themselves.
         ours = (BadCredentials.__name__, BadSettings.__name__)
         raise typer.Exit(2 if any(why.startswith(ours) for why in report.missed.values()) else 1)
-
-
-@app.command()
-def status(json: Json = False) -> None:
-    """Say how far each connection is.
-
-    Per connection and entity: time and age of the last read, links, what waits to be sent, and what is held: in
-    quarantine, in review, withheld (a value that the CRM refused while it took the rest of the record), parked (waits
-    for a record that it refers to), dead (given up).
-
-    Example:  crm-sync status --json
-    """
-    from crm_sync.flows.status import status as ask
-
-    with opened("status") as context:
-        report = ask(context)
-    if json:
-        typer.echo(as_json(dataclasses.asdict(report)))
-        return
-    show(
-        [_told(row, report.rows) for row in report.rows],
-        json=False,
-        empty="No connection is enabled; see config/connections.yaml.",
-    )
-    named = ("connection", "entity", "action", "error_class", "error_code")
-    kinds = Counter(tuple(letter[name] for name in named) for letter in report.dead_letters)
-    dead = [dict(zip(named, kind, strict=True)) | {"commands": rows} for kind, rows in sorted(kinds.items(), key=str)]
-    for title, rows in (("dead letters", dead), ("quarantine", report.quarantine_reasons)):
-        if rows:
-            typer.echo(f"\n{title}:")
-            show(rows, json=False, empty="")
-
-
-_RARE = ("enabled", "unfinished_read", "incomplete", "oldest_waiting_seconds", "unsettled")
-_USUAL: dict[str, object] = {"enabled": True}
-
-
-def _told(row: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return a row as a person wants it: whole seconds, and what is as usual in every row left out."""
-    dull = {name for name in _RARE if all(other[name] == _USUAL.get(name, 0) for other in rows)}
-    read_at = row["read_at"] and f"{row['read_at'][:19]}Z"
-    return {name: value for name, value in (row | {"read_at": read_at}).items() if name not in dull}
 
 
 @app.command()

@@ -45,13 +45,15 @@ class Recorder:
         self.trouble: dict[str, Exception] = {}
         self.opened: list[UUID] = []
         self.books: dict[tuple[str, str], Books] = {}
+        self.rows: dict[str, int] = {}
+        self.missed: dict[UUID, dict[str, str]] = {}
 
     def flow(self, name: str) -> Any:
         def call(context: object, *arguments: Any, **options: Any) -> Counts:
             self.calls.append((name, *arguments, *([options] if options else [])))
             if name in self.trouble:
                 raise self.trouble[name]
-            return Counts({f"{name}_rows": len(self.calls)})
+            return Counts({f"{name}_rows": self.rows.get(name, len(self.calls))})
 
         return call
 
@@ -63,6 +65,13 @@ class Recorder:
     @property
     def database(self) -> Recorder:
         return self
+
+    @property
+    def run_id(self) -> UUID:
+        return self.opened[-1]
+
+    def end_run(self, conn: object, run_id: UUID, state: str, missed: dict[str, str]) -> None:
+        self.missed[run_id] = missed
 
     def run(self, work: Any) -> Any:
         return work(None)
@@ -76,6 +85,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
         monkeypatch.setattr(f"assets.{module}.{name}", found.flow(name))
     monkeypatch.setattr("resources.library.open_context", found.open_context)
     monkeypatch.setattr(Library, "calls", lambda self, connection: 0)
+    monkeypatch.setattr("assets.reporting.runs.end_run", found.end_run)
     monkeypatch.setattr("assets.checks.runs.books", lambda conn, run_ids: found.books)
     monkeypatch.setattr("assets.checks.holding.count_held", lambda conn: {})
     monkeypatch.setattr("assets.checks.holding.quarantine_reasons", lambda conn: [])
@@ -176,6 +186,41 @@ def test_a_permanent_failure_is_not_tried_again_and_a_passing_one_may_be(
     assert run(DEFINITIONS, instance, {"job": "deliver_dynamics"})["failed"] == {
         "outbound__dynamics__account": "dynamics does not answer."
     }
+
+
+def test_a_connection_that_was_missed_is_noted_in_the_run_unless_another_run_does_its_work(
+    recorder: Recorder, instance: DagsterInstance
+) -> None:
+    recorder.trouble["ingest"] = Busy("read/hubspot is held by run 1 since 12:00.")
+    run(DEFINITIONS, instance, {"job": "sync_hubspot"})
+    assert recorder.missed == {}
+    recorder.trouble["ingest"] = Unreachable("hubspot does not answer.")
+    outcome = run(DEFINITIONS, instance, {"job": "sync_hubspot"})
+    assert recorder.missed == {UUID(outcome["run_id"]): {"hubspot": "Unreachable: hubspot does not answer."}}
+
+
+def versions(instance: DagsterInstance) -> dict[str, str | None]:
+    found = {}
+    for name in ("hub/account", "hub/contact", "outbound/hubspot/contact"):
+        event = instance.get_latest_materialization_event(AssetKey(name.split("/")))
+        assert event is not None and event.asset_materialization is not None
+        found[name] = (event.asset_materialization.tags or {}).get("dagster/data_version")
+    return found
+
+
+def test_a_run_that_changes_nothing_leaves_what_others_read_up_to_date(
+    recorder: Recorder, instance: DagsterInstance
+) -> None:
+    first = run(DEFINITIONS, instance, {"job": "sync_hubspot"})["run_id"]
+    before = versions(instance)
+    assert set(before.values()) == {first}
+    recorder.rows = dict.fromkeys(("absorb", "propagate", "deliver"), 0)
+    run(DEFINITIONS, instance, {"job": "sync_hubspot"})
+    assert versions(instance) == before
+    recorder.rows["propagate"] = 1
+    last = run(DEFINITIONS, instance, {"job": "sync_hubspot"})["run_id"]
+    after = versions(instance)
+    assert after == before | {"hub/account": last, "hub/contact": last}
 
 
 def test_books_that_do_not_balance_stop_what_follows(recorder: Recorder, instance: DagsterInstance) -> None:
