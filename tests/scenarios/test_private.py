@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 
 from crm_sync.flows.status import status
+from crm_sync.specs.model import FieldSpec, FieldType
 from tests.scenarios.canaries import Canaries, cells, files
 from tests.scenarios.conftest import SetStage
 from tests.scenarios.dying import killed_sync
 from tests.scenarios.stage import Stage
 
 THREE = ("salesforce", "hubspot", "dynamics")
+TEXTS = (FieldType.TEXT, FieldType.LONG_TEXT, FieldType.EMAIL, FieldType.PHONE)
 
 
 class Aviary:
@@ -29,36 +31,24 @@ class Aviary:
         self.said: list[str] = []
         """What was raised and reported on the way."""
 
-    def person(self, connection: str, label: str, **fixed: Any) -> str:
-        """Make a contact with a canary in every field that tells something about a person."""
-        sing = self.canaries.sing
-        values: dict[str, Any] = {
-            "first_name": sing(f"{label} first"),
-            "last_name": sing(f"{label} last"),
-            "email": f"{sing(f'{label} email')}@{sing(f'{label} host')}.example",
-            "phone": f"ask {sing(f'{label} phone')}",
-            "mobile": f"ask {sing(f'{label} mobile')}",
-            "job_title": sing(f"{label} title"),
-            "city": sing(f"{label} city"),
-            "notes": f'{sing(f"{label} notes")} said: "never"',
-            **fixed,
-        }
-        return self._create(connection, "contact", values)
+    def make(self, connection: str, entity: str, label: str, **fixed: Any) -> str:
+        """Make a record with a canary in every field that tells something about somebody, whatever fields there are."""
+        spec, mapped = self.stage.specs.entities[entity], self.stage.specs.mapping(connection, entity).mapped
+        values = {f.name: self._text(f, label) for f in spec.fields if f.pii and f.type in TEXTS and f.name in mapped}
+        assert len(values) >= 8
+        return self._create(connection, entity, {**values, **fixed})
 
-    def company(self, connection: str, label: str, **fixed: Any) -> str:
-        """Make an account with a canary in every field."""
-        sing = self.canaries.sing
-        values: dict[str, Any] = {
-            "name": sing(f"{label} name"),
-            "website": f"https://{sing(f'{label} site')}.example",
-            "phone": f"ask {sing(f'{label} phone')}",
-            "street": f"1 {sing(f'{label} street')} road",
-            "city": sing(f"{label} city"),
-            "postal_code": sing(f"{label} code"),
-            "description": f"{sing(f'{label} description')}\nand more",
-            **fixed,
-        }
-        return self._create(connection, "account", values)
+    def person(self, connection: str, label: str, **fixed: Any) -> str:
+        """Make a contact."""
+        return self.make(connection, "contact", label, **fixed)
+
+    def _text(self, field: FieldSpec, label: str) -> str:
+        canary = self.canaries.sing(f"{label}: {field.name}")
+        if field.type is FieldType.EMAIL:
+            return f"{canary}@{self.canaries.sing(f'{label}: host')}.example"
+        if field.type is FieldType.PHONE:
+            return f"ask {canary}"
+        return f'{canary}\nsaid: "never"' if field.type is FieldType.LONG_TEXT else canary
 
     def _create(self, connection: str, entity: str, values: dict[str, Any]) -> str:
         theirs = {self.stage.source(connection, entity, name): value for name, value in values.items()}
@@ -103,7 +93,7 @@ def _live(aviary: Aviary) -> None:
     shared = f"{sing('shared address')}@family.example"
     first, last = sing("same first"), sing("same last")
     for connection in THREE:
-        aviary.company(connection, f"company in {connection}")
+        aviary.make(connection, "account", f"company in {connection}")
         aviary.person(connection, f"person in {connection}")
         # Invalid: an address that is none, and a name that is too long.
         aviary.person(connection, f"invalid in {connection}", email=f"{sing('invalid address')}@@nowhere")
