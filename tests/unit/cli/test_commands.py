@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from crm_sync.store.crypto import new_master_key
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -34,6 +36,15 @@ def crm_sync(*arguments: str, **environment: str | Path) -> subprocess.Completed
 def rules(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "config", tmp_path / "config")
     return tmp_path / "config"
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str | Path]:
+    """A state directory and its key; the first command that needs a database makes it."""
+    return {
+        "CRM_SYNC_STATE_DIR": tmp_path_factory.mktemp("commands") / "state",
+        "CRM_SYNC_MASTER_KEY": new_master_key(),
+    }
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:
@@ -67,9 +78,8 @@ def test_schemas_are_written_beside_the_rules(rules: Path) -> None:
     assert "CRM_SYNC_CONFIG_DIR" in refused(crm_sync("schema", CRM_SYNC_CONFIG_DIR=rules / "nowhere"))
 
 
-def test_what_only_settings_keep_from_working_asks_a_person(tmp_path: Path) -> None:
-    key = crm_sync("keys", "new").stdout.strip()
-    here = {"CRM_SYNC_STATE_DIR": tmp_path / "state", "CRM_SYNC_MASTER_KEY": key}
+def test_what_only_settings_keep_from_working_asks_a_person(installation: dict[str, str | Path]) -> None:
+    here = installation
     done = crm_sync("check", "--live", "--json", "-c", "hubspot", **here)
     findings = json.loads(done.stdout)["findings"]
     assert done.returncode == 2
@@ -161,10 +171,10 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
         (["ui", "--demo"], "crm-sync demo"),
     ],
 )
-def test_a_wrong_argument_says_what_was_expected(tmp_path: Path, arguments: list[str], expected: str) -> None:
-    key = crm_sync("keys", "new").stdout.strip()
-    said = refused(crm_sync(*arguments, CRM_SYNC_STATE_DIR=tmp_path / "state", CRM_SYNC_MASTER_KEY=key))
-    assert expected in said
+def test_a_wrong_argument_says_what_was_expected(
+    installation: dict[str, str | Path], arguments: list[str], expected: str
+) -> None:
+    assert expected in refused(crm_sync(*arguments, **installation))
 
 
 def test_a_server_that_is_not_there_is_named_without_its_password(tmp_path: Path) -> None:
