@@ -244,6 +244,9 @@ def _take(lens: Lens, goldens: Goldens, told: Told) -> None:
             reads.latest[rows],
             lens.name,
         )
+    for position in np.flatnonzero(merged.vouched.any(axis=0)):
+        rows = np.flatnonzero(merged.vouched[:, position])
+        goldens.set_source(places[rows], lens.fields[position].name, lens.name)
 
 
 def _remember(ctx: Context, conn: Connection, lens: Lens, goldens: Goldens, told: Told) -> None:

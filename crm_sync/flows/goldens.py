@@ -215,6 +215,11 @@ class Goldens:
         self._sources[rows, place] = self._code(source)
         self._changed.update(places)
 
+    def set_source(self, rows: NDArray[np.intp], field: str, source: str) -> None:
+        """Name another source of the value that n golden records, by their rows, have in one field."""
+        self._sources[rows, self._order[field]] = self._code(source)
+        self._changed.update(rows.tolist())
+
     def changed(self) -> list[UUID]:
         """Return the golden records that are new or changed so far."""
         return [self._ids[r] for r in sorted(self._new | self._changed)]

@@ -165,15 +165,16 @@ class HubSide:
 class Merged:
     """The decisions and what follows from them, (n, m).
 
-    `hub` is the golden record's new vector, `took` the cells where it must take the incoming value, `conflict` the
-    cells
-    in which both sides differed (first links included).
+    `hub` is the golden record's new vector, `took` the cells where it must take the incoming value, `vouched` those
+    where it must name this connection as the source of the value that it has, `conflict` the cells in which both sides
+    differed (first links included).
     """
 
     cells: NDArray[np.uint8]
     shadow: Shadow
     hub: Hashes
     took: Mask
+    vouched: Mask
     conflict: Mask
     disposition: NDArray[np.uint8]
 
@@ -228,7 +229,7 @@ def merge(rules: CellRules, incoming: Incoming, shadow: Shadow, hub: HubSide, se
     if conflict.any():
         decided = _by_policy(rules, incoming, hub)
         cells[conflict] = decided[conflict]
-    return _outcome(cells, conflict | first_conflict, incoming, shadow, hub, sent)
+    return _outcome(rules, cells, conflict | first_conflict, incoming, shadow, hub, sent)
 
 
 def _first_link(rules: CellRules, incoming: Incoming, hub: HubSide) -> NDArray[np.uint8]:
@@ -252,6 +253,7 @@ def _by_policy(rules: CellRules, incoming: Incoming, hub: HubSide) -> NDArray[np
 
 
 def _outcome(
+    rules: CellRules,
     cells: NDArray[np.uint8],
     conflict: Mask,
     incoming: Incoming,
@@ -264,6 +266,8 @@ def _outcome(
     crm = np.where(receipt, sent.crm, np.where(agree | took | stand, incoming.crm, shadow.crm))
     new_hub = np.where(took, incoming.lifted, hub.hashes)
     shadow_hub = np.where(receipt, sent.hub, np.where(agree | took, new_hub, shadow.hub))
+    # A stronger CRM that knows the value as well stands for it, or the order of first reads would decide over a third.
+    vouched = agree & ~shadow.crm_known & ~incoming.null & rules.inbound[None, :] & (rules.rank[None, :] < hub.rank)
     crm_known = shadow.crm_known | receipt | agree | took | stand
     hub_known = (shadow.hub_known | receipt | agree | took) & ~stand
     held = (cells == Cell.HOLD) | (cells == Cell.WAIT)
@@ -273,7 +277,7 @@ def _outcome(
         [Disposition.HELD, Disposition.APPLIED, Disposition.LOST],
         Disposition.UNCHANGED,
     ).astype(np.uint8)
-    return Merged(cells, Shadow(crm, shadow_hub, crm_known, hub_known), new_hub, took, conflict, disposition)
+    return Merged(cells, Shadow(crm, shadow_hub, crm_known, hub_known), new_hub, took, vouched, conflict, disposition)
 
 
 def reform(recomputed: Hashes, has_base: Mask, hub_unchanged: Mask, hub: Hashes) -> Shadow:

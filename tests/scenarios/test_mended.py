@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -233,3 +234,20 @@ def test_a_dead_letter_goes_when_nothing_is_to_be_sent_any_more(town: Stage, end
         town.screens["dynamics"].delete("contact", places(town, hub_id)["dynamics"])
     town.settle()
     assert town.rows(letters) == []
+
+
+def test_whichever_crm_is_read_first_the_strongest_prevails(town: Stage) -> None:  # noqa: F811
+    """The strongest agrees with the weakest; it used to lose to the second one, where that was read last."""
+    town.settle()
+    shown = {"salesforce": "York", "hubspot": "Leeds", "dynamics": "York"}
+    ends = {}
+    for number, order in enumerate(permutations(THREE)):
+        who = {**ANN, "last_name": f"Order{number}", "email": f"order{number}@order.example"}
+        made = {c: create(town, c, "contact", **who, city=city) for c, city in shown.items()}
+        for connection in order:
+            town.sync([connection])
+        town.settle()
+        hub_id = golden_of(town, "dynamics", made["dynamics"])
+        assert places(town, hub_id) == made
+        ends[order] = everywhere(town, hub_id, "city")
+    assert ends == dict.fromkeys(permutations(THREE), all_three("York"))

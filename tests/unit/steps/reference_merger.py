@@ -127,12 +127,15 @@ def conflict(rule: Rule, incoming: Any, stamp: tuple[int, int], hub: HubCell) ->
 def merge(rule: Rule, cell: Cell, source: Any, stamp: tuple[int, int], hub: HubCell) -> tuple[str, bool, str]:
     """Absorb one source value into a cell and the hub; return what `decide` does, and the part in the disposition."""
     incoming = source if source is ABSENT else rule.read(source)
-    before = hub.value
+    before, first = hub.value, cell.crm is UNKNOWN
     decision, contested = decide(rule, cell, incoming, stamp, hub)
     if decision == "RECEIPT":
         cell.crm, cell.hub = cell.sent or (UNKNOWN, UNKNOWN)
     elif decision == "AGREE":
         cell.crm, cell.hub = incoming, hub.value
+        stronger = rule.ranks[rule.connection] < rule.ranks[hub.source]
+        if first and incoming is not None and rule.direction != "out" and stronger:
+            hub.source = rule.connection
     elif decision == "TAKE":
         lifted = rule.lift(incoming)
         cell.crm, cell.hub = incoming, lifted

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations, product
 from typing import Any
+
+import pytest
 
 from crm_sync.specs.model import Direction, OnFirstLink, OnInbound, Policy
 from tests.unit.steps import reference_merger as slow
@@ -125,3 +128,22 @@ def test_what_the_hub_is_known_to_be_rests_on_what_the_crm_is_known_to_be() -> N
     story.world.reform(story.fields, "another sixteen.")
     assert not story.world.shadow.hub_known.any()
     assert (story.read("b"), story.plan()) == ("STAND", "SEND")
+
+
+@pytest.mark.parametrize(
+    ("policy", "known"), [("last_write_wins", "abc"), ("field_merge", "abc"), ("most_restrictive", "ab")]
+)
+def test_first_links_end_alike_in_whatever_order_the_crms_are_read(policy: str, known: str) -> None:
+    """A stronger CRM that agrees with a weaker one stands for the value from then on."""
+    ranks = {"strong": 1, "middle": 2, "weak": 3, "nobody": 99}
+
+    def end(values: dict[str, Any], order: tuple[str, ...]) -> Any:
+        hub = slow.HubCell(None, source="nobody")
+        for connection in order:
+            rule = slow.Rule(connection, policy, restrictive="a", ranks=ranks)
+            slow.merge(rule, slow.Cell(), values[connection], (0, 1), hub)
+        return hub.value
+
+    for values in product([None, *known], repeat=3):
+        given = dict(zip(("strong", "middle", "weak"), values, strict=True))
+        assert len({end(given, order) for order in permutations(given)}) == 1

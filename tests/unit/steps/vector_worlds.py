@@ -107,7 +107,7 @@ class Vectors:
         values[:] = sources
         took = merged.took
         self.values = np.where(took, lifted, self.values)
-        self.source = np.where(took, self.connection, self.source)
+        self.source = np.where(took | merged.vouched, self.connection, self.source)
         self.earliest = np.where(took, incoming.earliest[:, None], self.earliest)
         self.latest = np.where(took, incoming.latest[:, None], self.latest)
         settled = np.isin(merged.cells, [Cell.RECEIPT, Cell.AGREE, Cell.TAKE, Cell.STAND])
