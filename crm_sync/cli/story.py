@@ -41,34 +41,43 @@ class Story:
     def tell(self) -> None:
         """Tell all chapters."""
         first, second = self._people_known_everywhere()
-        self._three_edits(*first)
-        self._conflict(*second)
+        edited = self._three_edits(*first)
+        self._two_at_once(second[1])
+        self.lines.append(f"After {self.rounds.settle()} rounds:")
+        self._arrived(first[1], edited)
+        self._settled(*second)
         for desk in self.desks.values():
             desk.reset_calls()
         self.rounds.last()
         made = ", ".join(f"{name} {desk.calls()}" for name, desk in self.desks.items())
         self.lines.append(f"A last round finds all equal; the CRMs counted these API calls: {made}.")
 
-    def _three_edits(self, hub_id: UUID, records: Mapping[str, str]) -> None:
+    def _three_edits(self, hub_id: UUID, records: Mapping[str, str]) -> list[tuple[str, str, str]]:
+        """Edit one person in three places; return field, value and place of each."""
         phone, title, city = (self._field("salesforce", source) for source in ("Phone", "Title", "MailingCity"))
         self._edit("salesforce", records, phone, PHONE)
         self._edit("hubspot", records, title, TITLE)
         with open_context(self.settings, kind="edit") as context:
             edit(context, self.entity, hub_id, {city: CITY}, "demo")
         self.lines.append(f"Someone changes a {phone} in salesforce, a {title} in hubspot and a {city} in the hub.")
-        rounds = self.rounds.settle()
-        self.lines.append(f"After {rounds} rounds:")
-        for field, value, where in ((phone, PHONE, "salesforce"), (title, TITLE, "hubspot"), (city, CITY, "the hub")):
+        return [(phone, PHONE, "salesforce"), (title, TITLE, "hubspot"), (city, CITY, "the hub")]
+
+    def _two_at_once(self, records: Mapping[str, str]) -> None:
+        title = self._field("salesforce", "Title")
+        self._edit("salesforce", records, title, ONE_TITLE)
+        self._edit("dynamics", records, title, OTHER_TITLE)
+        self.lines.append(
+            f"Two people change the same {title} of someone else in salesforce and in dynamics, to different values."
+        )
+
+    def _arrived(self, records: Mapping[str, str], edited: list[tuple[str, str, str]]) -> None:
+        for field, value, where in edited:
             seen = self._everywhere(records, field)
             self._judge(set(seen.values()) == {value}, f"the {field} changed in {where} stands in {', '.join(seen)}")
             self.lines.append(f"  {field}: " + ", ".join(f"{name} has {found!r}" for name, found in seen.items()))
 
-    def _conflict(self, hub_id: UUID, records: Mapping[str, str]) -> None:
+    def _settled(self, hub_id: UUID, records: Mapping[str, str]) -> None:
         title = self._field("salesforce", "Title")
-        self._edit("salesforce", records, title, ONE_TITLE)
-        self._edit("dynamics", records, title, OTHER_TITLE)
-        self.lines.append(f"Two people change the same {title} in salesforce and in dynamics, to different values.")
-        self.rounds.settle()
         seen = set(self._everywhere(records, title).values())
         policy = self.specs.entities[self.entity].field(title).policy.value
         agreed = len(seen) == 1 and seen <= {ONE_TITLE, OTHER_TITLE}
@@ -76,7 +85,9 @@ class Story:
         with open_context(self.settings, kind="explain") as context:
             told = explain(context, self.entity, str(hub_id), title)
         self._judge(bool(told.history), f"the {title} can be explained")
-        self.lines.append(f"The policy {policy} settles it: {next(iter(seen), None)!r}. `crm-sync explain` says why:")
+        self.lines.append(
+            f"The policy {policy} settles the two: {next(iter(seen), None)!r}. `crm-sync explain` says why:"
+        )
         for row in told.history[-6:]:
             self.lines.append(f"  {row['at'][:19]} {sentence(row)}")
 
