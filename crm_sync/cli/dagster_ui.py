@@ -1,4 +1,4 @@
-"""Dagster's processes as one part of a local installation: code server, UI, daemon, and its switches.
+"""Dagster's processes as one part of a local installation: code server, UI, daemon, its switches and first runs.
 
 Belongs here: their commands, and what is asked of the running UI. Not here: watching and ending (supervising.py).
 The command line may not import Dagster: it starts its programs and speaks to its UI.
@@ -11,6 +11,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,10 +23,13 @@ _START_SECONDS: Final = 180.0
 _SENSOR: Final = "outbox"
 """The sensor that delivers what waits. `all_connections` repeats what the schedules do; a person ticks it."""
 
+_SYNC: Final = "sync_"
+"""How the jobs that sync one connection begin; each has a schedule."""
+
 _WHAT_THERE_IS: Final = """
 query { repositoriesOrError { __typename ... on RepositoryConnection { nodes {
   name location { name }
-  schedules { name scheduleState { status } }
+  schedules { name pipelineName scheduleState { status } }
   sensors { name sensorState { status } } } } } }
 """
 _START_SCHEDULE: Final = """
@@ -35,6 +39,12 @@ mutation ($selector: ScheduleSelector!) { startSchedule(scheduleSelector: $selec
 _START_SENSOR: Final = """
 mutation ($selector: SensorSelector!) { startSensor(sensorSelector: $selector) {
   __typename ... on PythonError { message } } }
+"""
+
+
+_LAUNCH: Final = """
+mutation ($parameters: ExecutionParams!) { launchRun(executionParams: $parameters) {
+  __typename ... on PythonError { message } ... on Error { message } } }
 """
 
 
@@ -71,7 +81,8 @@ class DagsterUi:
 
     def switch_on(self) -> None:
         """Switch on the schedules and the sensor of the outbox; they stay on until a person switches them off."""
-        for repository, kind, name, running in self._switches():
+        for repository, kind, one, running in self._switches():
+            name = one["name"]
             if running or (kind == "sensor" and name != _SENSOR):
                 continue
             selector = {"repositoryName": repository["name"], "repositoryLocationName": repository["location"]["name"]}
@@ -82,14 +93,38 @@ class DagsterUi:
                 why = found.get("message") or found["__typename"]
                 raise CrmSyncError(f"Dagster did not switch on the {kind} {name}: {why}. Try it in the UI: {self.url}")
 
+    def sync_now(self) -> list[str]:
+        """Start one sync of every connection, for the current day, and return the names of the jobs.
+
+        A schedule would wait for its next tick, and whoever starts everything wants to see it work.
+        """
+        day = datetime.now(UTC).date().isoformat()
+        jobs = []
+        for repository, kind, one, _ in self._switches():
+            job = one["pipelineName"] if kind == "schedule" else ""
+            if not job.startswith(_SYNC):
+                continue
+            selector = {"repositoryName": repository["name"], "repositoryLocationName": repository["location"]["name"]}
+            parameters = {
+                "selector": {**selector, "jobName": job},
+                "mode": "default",
+                "executionMetadata": {"tags": [{"key": "dagster/partition", "value": day}]},
+            }
+            found = self._ask(_LAUNCH, {"parameters": parameters})["launchRun"]
+            if found["__typename"] != "LaunchRunSuccess":
+                why = found.get("message") or found["__typename"]
+                raise CrmSyncError(f"Dagster did not start {job}: {why}. Try it in the UI: {self.url}/jobs")
+            jobs.append(job)
+        return jobs
+
     def running(self) -> list[str]:
         """Return the names of the schedules and sensors that are switched on."""
-        return [name for _, _, name, running in self._switches() if running]
+        return [one["name"] for _, _, one, running in self._switches() if running]
 
-    def _switches(self) -> list[tuple[dict[str, Any], str, str, bool]]:
+    def _switches(self) -> list[tuple[dict[str, Any], str, dict[str, Any], bool]]:
         found = self._ask(_WHAT_THERE_IS, {})["repositoriesOrError"]
         return [
-            (node, kind, one["name"], one[f"{kind}State"]["status"] == "RUNNING")
+            (node, kind, one, one[f"{kind}State"]["status"] == "RUNNING")
             for node in found.get("nodes", ())
             for kind in ("schedule", "sensor")
             for one in node[f"{kind}s"]

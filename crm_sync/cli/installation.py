@@ -77,6 +77,12 @@ def newest_demo_dir(state_dir: Path) -> Path:
     return folders[-1]
 
 
+def holds_only_demos(settings: Settings) -> bool:
+    """Tell whether a state directory has demos in it, and nothing of an installation of its own."""
+    own = settings.database_url or any((settings.state_dir / name).exists() for name in (DATABASE, EMULATORS))
+    return not own and any(settings.state_dir.glob(f"{DEMO}*/{KEY_FILE}"))
+
+
 def is_demo(state_dir: Path) -> bool:
     """Tell whether a state directory was made by a demo: it has a key and pretend CRMs of its own."""
     return (state_dir / KEY_FILE).exists() and (state_dir / EMULATORS / "emulators.json").exists()

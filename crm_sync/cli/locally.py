@@ -21,6 +21,7 @@ from crm_sync.cli.installation import (
     chosen_port,
     emulator_ports,
     emulators_that_run,
+    holds_only_demos,
     is_demo,
     newest_demo_dir,
     population,
@@ -108,20 +109,24 @@ def _print_environment(variables: dict[str, str], *, json: bool) -> None:
 
 
 def ui(
-    state: Annotated[Path | None, typer.Option("--state", help="A state directory; else CRM_SYNC_STATE_DIR.")] = None,
+    state: Annotated[
+        Path | None, typer.Option("--state", help="A state directory; else CRM_SYNC_STATE_DIR, or its newest demo.")
+    ] = None,
     newest: Annotated[bool, typer.Option("--demo", help="The state directory of the newest demo.")] = False,
     port: Annotated[int | None, typer.Option(help=PORT)] = None,
     json: Json = False,
 ) -> None:
     """Open Dagster's UI on what is there, until interrupted.
 
-    Its schedules and sensors run meanwhile, those that are switched on; on a demo, its pretend CRMs too.
+    Its schedules and sensors run meanwhile, those that are switched on; on a demo, its pretend CRMs too. Without
+    --state and --demo it opens CRM_SYNC_STATE_DIR, or the newest demo in it where nothing else was ever run there.
 
     Examples:  crm-sync ui --demo;  crm-sync ui --state .state --port 3100
     """
     if newest and state is not None:
         raise BadSettings("`crm-sync ui` was given --demo and --state; give one of them.")
     settings = Settings.load()
+    newest = newest or (state is None and holds_only_demos(settings))
     state_dir = newest_demo_dir(settings.state_dir) if newest else state.absolute() if state else settings.state_dir
     if state is not None and not state_dir.is_dir():
         raise BadSettings(f"There is no directory {state_dir}; expected a state directory, such as one of a demo.")

@@ -52,7 +52,7 @@ def up(
     ] = None,
     accounts: Annotated[int, typer.Option(min=1, help="Real accounts of the population.")] = 300,
     contacts: Annotated[int, typer.Option(min=1, help="Real contacts of the population.")] = 1500,
-    sync: Annotated[bool, typer.Option("--sync", help="Switch on schedules and sensors, so that it syncs.")] = False,
+    sync: Annotated[bool, typer.Option("--sync", help="Sync now, and switch on schedules and sensors.")] = False,
     port: Annotated[int | None, typer.Option(help=PORT)] = None,
     emulator_port: Annotated[
         list[str] | None, typer.Option(metavar="CRM=PORT", help="May be repeated; else the last ones, or free ones.")
@@ -87,7 +87,7 @@ def run_here(
     json: bool = False,
 ) -> None:
     """Run an installation until it is asked to end; `pretend` are the emulators' options, None for real CRMs."""
-    told = False
+    told, started = False, list[str]()
     try:
         with Supervisor() as supervisor, ExitStack() as stack:
             stack.enter_context(alone(settings.state_dir))
@@ -116,7 +116,8 @@ def run_here(
                 ui.start(supervisor)
                 if sync:
                     ui.switch_on()
-            _announce(settings, ui, addresses, url, json=json)
+                    started = ui.sync_now()
+            _announce(settings, ui, addresses, url, started, json=json)
             told = True
             supervisor.watch(_DatabaseWatch(url) if settings.database_url is None else lambda: None)
     except KeyboardInterrupt:
@@ -128,17 +129,21 @@ def _adopt(supervisor: Supervisor, process: EmulatorProcess) -> None:
         supervisor.adopt("The process of the pretend CRMs", process.process, process.state_dir / "emulators.log")
 
 
-def _announce(settings: Settings, ui: DagsterUi, addresses: Mapping[str, Any], url: str, *, json: bool) -> None:
+def _announce(
+    settings: Settings, ui: DagsterUi, addresses: Mapping[str, Any], url: str, started: list[str], *, json: bool
+) -> None:
     running = ui.running()
     crms = {name: one["url"] for name, one in addresses.items() if isinstance(one, Mapping) and "url" in one}
     lacking = unset(load(settings.config_dir), settings.environment)
     if json:
         named = [variable for _, _, variable in lacking]
         found = {"ui": ui.url, "crms": crms, "database": database_address(url), "state_dir": settings.state_dir}
-        typer.echo(as_json({**found, "running": running, "unset": named}))
+        typer.echo(as_json({**found, "running": running, "started": started, "unset": named}))
         return
     lines = {"Dagster's UI": ui.url, **crms, "database": database_address(url), "files": settings.state_dir}
     lines["syncs"] = ", ".join(running) if running else "nothing by itself; --sync, or the UI, switches schedules on"
+    if started:
+        lines["first runs"] = f"{', '.join(started)}, started now: {ui.url}/runs"
     width = max(map(len, lines))
     for name, text in lines.items():
         typer.echo(f"{name.ljust(width)}  {text}")
