@@ -23,6 +23,8 @@ from assets.partitions import today
 def serve(definitions: Definitions, requests: TextIO, answers: TextIO) -> int:
     """Answer requests until the input ends; return the exit code."""
     with DagsterInstance.get() as instance:
+        # A run asks Dagster's tables some two hundred times, and would open a connection for each question.
+        instance.optimize_for_webserver(statement_timeout=0, pool_recycle=3600, max_overflow=20)
         answers.write(json.dumps({"ready": True}) + "\n")
         answers.flush()
         for line in requests:
