@@ -29,7 +29,7 @@ from crm_sync.records import SourceBatch
 from crm_sync.steps.matching import Digester, Identity
 from crm_sync.steps.validation import Reason
 from crm_sync.store import audit, heldkeys, holding, hub, inbox, landing, links, outbox, runs
-from crm_sync.store.staging import Connection, ConstraintError
+from crm_sync.store.staging import Connection, ConstraintError, settle
 
 if TYPE_CHECKING:
     from crm_sync.flows.context import Context
@@ -131,6 +131,7 @@ def _absorb_viewed(
     batch = viewed.batch
     if not len(batch):
         return Counter()
+    settle(conn)  # what is refused of what came before is no fault of this batch
     try:
         with conn.transaction():
             return _absorb(ctx, conn, viewed, read_run_id, meanwhile)

@@ -124,7 +124,7 @@ def _read(
     name, entity = lens.name, lens.entity.name
     # The CRM prepares the next page while this one lands.
     with closing(one_ahead(_pages(ctx, lens, report.mode, started_from, resume, window))) as pages:
-        for page in joined_pages(pages, LAND_ROWS):
+        for page in joined_pages(pages, min(LAND_ROWS, ctx.settings.batch_rows)):
 
             def commit(conn: Connection, page: Page = page) -> Counter[str]:
                 lease.fence(conn)
@@ -191,7 +191,8 @@ def _land(ctx: Context, conn: Connection, lens: Lens, batch: SourceBatch, reason
                 newer.append(row)
         else:
             changed.append(row)
-    touch(conn, viewed, newer)
+    # Pages that land together may show a record twice: the later reading counts.
+    touch(conn, viewed, list({batch.record_ids[r]: r for r in newer}.values()))
     landed = bool(changed) and landing.land_page(
         conn,
         ctx.keyring,

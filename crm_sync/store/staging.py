@@ -20,7 +20,7 @@ from crm_sync.store.queries import queries
 
 Q = queries("staging")
 
-__all__ = ["Connection", "ConstraintError", "copy_columns", "stage", "stage_columns"]
+__all__ = ["Connection", "ConstraintError", "copy_columns", "settle", "stage", "stage_columns"]
 
 ConstraintError: Final = (psycopg.IntegrityError, psycopg.DataError)
 """What the store raises where a row breaks a rule of its tables; for an `except` clause."""
@@ -77,6 +77,12 @@ def _copy(conn: Connection, into: sql.Composable, table: str, columns: dict[str,
     with conn.cursor() as cursor, cursor.copy(statement) as copy:
         for chunk in data:
             copy.write(chunk)
+
+
+def settle(conn: Connection) -> None:
+    """Wait for what is still being copied, and raise what was refused of it."""
+    if isinstance(conn, BehindConnection):
+        conn.settle()
 
 
 def _rows(columns: dict[str, Column]) -> int:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gc
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 
+from crm_sync.store.behind import BehindConnection
 from crm_sync.store.database import Connection, Database
 from crm_sync.store.staging import ConstraintError, copy_columns
 
@@ -86,3 +91,69 @@ def test_an_error_of_our_own_rolls_back_what_was_under_way(database: Database, t
     with pytest.raises(LookupError):
         database.run(work)
     assert database.run(count) == 0
+
+
+@pytest.fixture
+def alarm() -> Iterator[Callable[[float], None]]:
+    """Return how to be interrupted, as by Ctrl-C, in so many seconds."""
+
+    def ring(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def set_for(seconds: float) -> None:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    before = signal.signal(signal.SIGALRM, ring)
+    yield set_for
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_an_interrupt_never_leaves_what_was_copied_behind(
+    database: Database, things: str, alarm: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = BehindConnection._copy
+
+    def late(self: BehindConnection, behind: Any, statement: Any, data: Any) -> None:
+        time.sleep(0.1)
+        really(self, behind, statement, data)
+
+    monkeypatch.setattr(BehindConnection, "_copy", late)
+
+    def work(conn: Connection) -> None:
+        copy_columns(conn, things, {"id": ids(), "name": ["x"] * ROWS})
+        alarm(0.02)
+        conn.execute("select 1")
+
+    with pytest.raises(KeyboardInterrupt):
+        database.run(work)
+    time.sleep(0.2)
+    assert database.run(count) == 0
+
+
+def test_an_interrupt_stops_what_the_server_does(
+    database: Database, things: str, alarm: Callable[[float], None]
+) -> None:
+    key = uuid4()
+
+    def work(conn: Connection) -> None:
+        copy_columns(conn, things, {"id": [key], "name": ["x"]})
+        alarm(0.05)
+        conn.execute("select 1")
+
+    with database.transaction() as other:
+        other.execute("insert into thing values (%s, 'theirs')", [key])
+        # The copy waits for the other's end, which comes after this.
+        with pytest.raises(KeyboardInterrupt):
+            database.run(work)
+        assert count(other) == 1
+    assert database.run(count) == 1
+
+
+def test_a_connection_left_open_is_still_told_of(database: Database, things: str) -> None:
+    connection = database.connect()
+    copy_columns(connection, things, {"id": ids(3), "name": ["x"] * 3})
+    assert count(connection) == 3
+    with pytest.warns(ResourceWarning, match="was deleted while still open"):
+        del connection
+        gc.collect()

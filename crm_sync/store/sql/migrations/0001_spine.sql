@@ -2,7 +2,8 @@
 -- has no golden record yet (landing, inbox, quarantine), under its subject key where it has.
 -- Vectors are keyed 64-bit hashes, 8 bytes a field in the order of form.fields; bitmaps have one bit a field, first field highest.
 -- What each batch writes by the ten thousand together with the row it belongs to (hub_record, hub_change, match_key, identity_link,
--- shadow) has no foreign key: checking them took a third of the server's time. The checks at rest look for rows that belong to nothing.
+-- shadow) has no foreign key: checking them took a third of the server's time. The checks at rest look for rows that belong to nothing; nothing deletes golden
+-- records, links or forms.
 
 create table form (
     form_id     integer generated always as identity primary key,
