@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import secrets
 import string
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import zstandard
 
@@ -50,15 +52,49 @@ def _letters(count: int) -> str:
     return "".join(secrets.choice(string.ascii_lowercase) for _ in range(count))
 
 
-def _unpacked(blob: bytes) -> Iterator[bytes]:
+def _unpacked(blob: bytes, layers: int = 3) -> Iterator[bytes]:
+    """Yield a blob, and whatever in it is compressed or in base64, anywhere and in so many layers."""
     yield blob
-    with suppress(zlib.error):
-        yield zlib.decompress(blob)
-    if blob[:4] == b"\x28\xb5\x2f\xfd":
-        yield zstandard.decompress(blob, max_output_size=1 << 24)
-    if len(blob) < 1 << 20:
-        with suppress(binascii.Error, ValueError):
-            yield base64.b64decode(blob, validate=True)
+    if layers:
+        for inner in (*_decompressed(blob), *_decoded(blob)):
+            yield from _unpacked(inner, layers - 1)
+
+
+_PACKED = re.compile(rb"\x28\xb5\x2f\xfd|\x1f\x8b\x08|\x78[\x01\x5e\x9c\xda]")
+"""How zstandard, gzip and zlib begin."""
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{24,}={0,2}")
+_MOST_BYTES = 1 << 20
+_BITE_BYTES = 1 << 12
+
+
+def _decompressed(blob: bytes) -> Iterator[bytes]:
+    view = memoryview(blob)
+    for match in _PACKED.finditer(blob):
+        start = match.start()
+        unpack: Any = (
+            zstandard.ZstdDecompressor().decompressobj()
+            if match[0][0] == 0x28
+            else zlib.decompressobj(zlib.MAX_WBITS | 32)
+        )
+        out = b""
+        # In bites, as what comes before the damage counts: the server's pages cut streams into pieces.
+        with suppress(zlib.error, zstandard.ZstdError):
+            for at in range(start, min(len(blob), start + _MOST_BYTES), _BITE_BYTES):
+                out += unpack.decompress(bytes(view[at : at + _BITE_BYTES]))
+                if unpack.unused_data or len(out) > _MOST_BYTES:
+                    break
+        if len(out) >= 10:
+            yield out
+
+
+def _decoded(blob: bytes) -> Iterator[bytes]:
+    for match in _BASE64.finditer(blob):
+        text = match[0].rstrip(b"=").replace(b"-", b"+").replace(b"_", b"/")
+        # What stands around may look like base64, so that its beginning is unknown.
+        for skip in range(4):
+            part = text[skip:]
+            with suppress(binascii.Error):
+                yield base64.b64decode(part[: len(part) // 4 * 4])
 
 
 def cells(stage: Stage) -> Iterator[tuple[str, bytes]]:
