@@ -29,7 +29,7 @@ def _landing(specs: SpecSet, connection: ConnectionSpec, entity: EntitySpec, fir
 
     @asset(
         key=landing_key(connection.name, entity.name),
-        description=f"`{source}` of {connection.name} as received, the source records of {meaning(entity)}. "
+        description=f"{source} of {connection.name} as received, the source records of {meaning(entity)}. "
         "The current day reads what changed since the last read; an older day is read again; all of several days are a "
         "full read.",
         partitions_def=days_since(first_day),

@@ -27,7 +27,7 @@ def _outbound(specs: SpecSet, connection: ConnectionSpec, entity: EntitySpec) ->
 
     @asset(
         key=outbound_key(connection.name, entity.name),
-        description=f"Tells {connection.name} what changed elsewhere: its `{source}`, from the golden records of "
+        description=f"Tells {connection.name} what changed elsewhere: its {source}, from the golden records of "
         f"{meaning(entity)}.",
         deps=deps,
         group_name=OUTBOUND,

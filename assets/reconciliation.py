@@ -44,7 +44,7 @@ def _reconciled(specs: SpecSet, connection: ConnectionSpec, entity: EntitySpec, 
 
     @asset(
         key=reconciliation_key(connection.name, entity.name),
-        description=f"All `{source}` of {connection.name} compared with hub and shadows, both ways, trusting no "
+        description=f"All {source} of {connection.name} compared with hub and shadows, both ways, trusting no "
         "events. Finds edits, deletions and records that were missed, and what should have been sent; changes nothing.",
         # The day on which a CRM was compared; it is only known as it is now, so a day that passed stays as it was.
         partitions_def=days_since(first_day),

@@ -13,11 +13,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 from dagster import AssetCheckEvaluation, AssetCheckSeverity, DagsterInstance, Definitions, ExecuteInProcessResult
+from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
 
 from assets.partitions import today
+
+LOCATION: Final = "crm-sync"
+"""The code location in workspace.yaml."""
+_REPOSITORY: Final = ".dagster/repository"
+"""The tag by which the UI finds the runs of a code location, for its timeline and beside each job."""
 
 
 def serve(definitions: Definitions, requests: TextIO, answers: TextIO) -> int:
@@ -38,7 +44,8 @@ def run(definitions: Definitions, instance: DagsterInstance, request: Mapping[st
     """Run one job to its end and report; a failed step is part of the answer, not an error."""
     job = definitions.resolve_job_def(request["job"])
     day = (request.get("partition") or today().isoformat()) if job.partitions_def is not None else None
-    result = job.execute_in_process(instance=instance, partition_key=day, raise_on_error=False)
+    tags = {_REPOSITORY: f"{SINGLETON_REPOSITORY_NAME}@{LOCATION}"}
+    result = job.execute_in_process(instance=instance, partition_key=day, tags=tags, raise_on_error=False)
     return {"job": request["job"]} | answer(result)
 
 

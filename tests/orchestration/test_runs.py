@@ -21,7 +21,7 @@ from dagster import (
 )
 
 from assets.partitions import today
-from assets.running import answer, run
+from assets.running import LOCATION, answer, run
 from crm_sync.errors import BadCredentials, Busy, Unreachable
 from crm_sync.records import Books
 from crm_sync.settings import FIRST_DAY
@@ -119,6 +119,14 @@ def test_a_sync_reads_merges_and_delivers_in_order(recorder: Recorder, instance:
 def test_one_run_opens_one_context_with_its_own_id(recorder: Recorder, instance: DagsterInstance) -> None:
     outcome = run(DEFINITIONS, instance, {"job": "sync_hubspot"})
     assert recorder.opened == [UUID(outcome["run_id"])]
+
+
+def test_the_ui_finds_a_run_beside_its_job(recorder: Recorder, instance: DagsterInstance) -> None:
+    run_id = run(DEFINITIONS, instance, {"job": "sync_hubspot"})["run_id"]
+    found = instance.get_run_by_id(run_id)
+    served = f"{DEFINITIONS.get_repository_def().name}@{LOCATION}"
+    assert found is not None and found.tags[".dagster/repository"] == served
+    assert f"location_name: {LOCATION}" in (ROOT / "workspace.yaml").read_text(encoding="utf-8")
 
 
 def test_counts_become_metadata(recorder: Recorder, instance: DagsterInstance) -> None:
