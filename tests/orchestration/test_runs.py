@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -24,7 +25,6 @@ from assets.partitions import today
 from assets.running import LOCATION, answer, run
 from crm_sync.errors import BadCredentials, Busy, Unreachable
 from crm_sync.records import Books
-from crm_sync.settings import FIRST_DAY
 from crm_sync.specs.loader import load
 from definitions import build_definitions
 from resources.library import Library
@@ -143,20 +143,18 @@ def test_a_full_refresh_reads_everything(recorder: Recorder, instance: DagsterIn
     assert reads == [{"full": True, "window": None}] * 2
 
 
-@pytest.mark.parametrize(
-    ("first", "last", "expected"),
-    [
-        ("2024-01-30", "2024-02-01", {"full": False, "window": ("2024-01-30", "2024-02-02")}),
-        (FIRST_DAY.isoformat(), None, {"full": True, "window": None}),
-    ],
-)
+@pytest.mark.parametrize(("first", "last", "full"), [(4, 2, False), (5, 2, False), (4, 0, False), (5, 0, True)])
 def test_a_range_of_days_is_one_run(
-    recorder: Recorder, instance: DagsterInstance, first: str, last: str | None, expected: dict[str, Any]
+    recorder: Recorder, instance: DagsterInstance, first: int, last: int, full: bool
 ) -> None:
-    job = DEFINITIONS.resolve_job_def("sync_salesforce")
-    until = last or today().isoformat()
-    tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": until}
+    days = [(today() - timedelta(days=ago)).isoformat() for ago in range(6)]
+    job = build_definitions(load(ROOT / "config"), first_day=date.fromisoformat(days[5])).resolve_job_def(
+        "sync_salesforce"
+    )
+    tags = {"dagster/asset_partition_range_start": days[first], "dagster/asset_partition_range_end": days[last]}
     assert job.execute_in_process(instance=instance, tags=tags, raise_on_error=False).success
+    after = (date.fromisoformat(days[last]) + timedelta(days=1)).isoformat()
+    expected = {"full": full, "window": None if full else (days[first], after)}
     assert [call[-1] for call in recorder.calls if call[0] == "ingest"] == [expected] * 2
 
 
