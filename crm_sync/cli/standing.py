@@ -27,8 +27,8 @@ _RUNS: Final = 500
 _RARE: Final = ("enabled", "unfinished_read", "incomplete", "oldest_waiting_seconds", "unsettled")
 _USUAL: Final[dict[str, object]] = {"enabled": True}
 _HELD: Final = {
-    "withheld": "values that {connection} refused while it took the rest of the record; which, and why: "
-    "`crm-sync explain {entity} {connection}:<record id>`. Another value is tried again by itself",
+    "withheld": "values that {connection} refused while it took the rest of the record, for the reasons below; "
+    "which: `crm-sync explain {entity} {connection}:<record id>`. Another value is tried again by itself",
     "in_review": "cells that wait for a person to decide between two values",
     "parked": "references that wait for a record to arrive that they lead to; nothing to do unless it never does",
     "dead": "commands given up, listed below; they are sent anew when the record changes",
@@ -74,7 +74,8 @@ def status(json: Json = False) -> None:
     named = ("connection", "entity", "action", "error_class", "error_code")
     kinds = Counter(tuple(letter[name] for name in named) for letter in report.dead_letters)
     dead = [dict(zip(named, kind, strict=True)) | {"commands": rows} for kind, rows in sorted(kinds.items(), key=str)]
-    for title, rows in (("dead letters", dead), ("quarantine", report.quarantine_reasons)):
+    told = {"dead letters": dead, "quarantine": report.quarantine_reasons, "withheld": report.withheld_reasons}
+    for title, rows in told.items():
         if rows:
             typer.echo(f"\n{title}:")
             show(rows, json=False, empty="")

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """Streams, dead letters, quarantine reasons and the newest runs; no field values."""
+    """Streams, dead letters, reasons of quarantine and of withheld values, the newest runs; no field values."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     dead_letters: list[dict[str, Any]] = field(default_factory=list)
     quarantine_reasons: list[dict[str, Any]] = field(default_factory=list)
     runs: list[dict[str, Any]] = field(default_factory=list)
+    withheld_reasons: list[dict[str, Any]] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
         """Return sums over all streams."""
@@ -31,7 +32,7 @@ class StatusReport:
 def status(ctx: Context) -> StatusReport:
     """Return where every stream stands."""
 
-    def collect(conn: Connection) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
+    def collect(conn: Connection) -> list[list[dict[str, Any]]]:
         newest = [
             {"run_id": str(r[0]), "kind": r[1], "started_at": r[2].isoformat(), "state": r[4], "missed": r[5]}
             for r in runs.recent_runs(conn, 10)
@@ -40,7 +41,6 @@ def status(ctx: Context) -> StatusReport:
             {**d, "hub_id": str(d["hub_id"]), "planned_at": d["planned_at"].isoformat()}
             for d in outbox.dead_letters(conn)
         ]
-        return dead, holding.quarantine_reasons(conn), newest
+        return [dead, holding.quarantine_reasons(conn), newest, holding.withheld_reasons(conn)]
 
-    dead, reasons, newest = ctx.database.run(collect)
-    return StatusReport(report.status(ctx), dead, reasons, newest)
+    return StatusReport(report.status(ctx), *ctx.database.run(collect))

@@ -311,3 +311,9 @@ def quarantine_reasons(conn: Connection) -> list[dict[str, Any]]:
     """Return why records are in quarantine: connection, entity, field, code, records."""
     names = ("connection", "entity", "field", "code", "records")
     return [dict(zip(names, row, strict=True)) for row in conn.execute(Q["quarantine_reasons"]).fetchall()]
+
+
+def withheld_reasons(conn: Connection) -> list[dict[str, Any]]:
+    """Return why values are withheld: connection, entity, field, error_class, error_code, values."""
+    names = ("connection", "entity", "field", "error_class", "error_code", "values")
+    return [dict(zip(names, row, strict=True)) for row in conn.execute(Q["withheld_reasons"]).fetchall()]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from crm_sync.flows.status import status
 from tests.scenarios.conftest import SetStage
 from tests.scenarios.reading import compare, well_known, world
 from tests.scenarios.stage import Stage
@@ -156,6 +157,11 @@ def test_an_email_that_hubspot_refuses_holds_back_nothing_else(town: Stage) -> N
     assert town.rows("select hub_id, connection, field, error_class from withheld where hub_id = %s", [other]) == [
         (other, "hubspot", "email", "duplicate")
     ]
+    with town.opened("status") as ctx:
+        reasons = status(ctx).withheld_reasons
+    alike = "select count(*) from withheld where connection = 'hubspot' and field = 'email' and error_code = 'CONFLICT'"
+    why = {"error_class": "duplicate", "error_code": "CONFLICT", "values": town.count(alike)}
+    assert reasons == [{"connection": "hubspot", "entity": "contact", "field": "email", **why}]
     assert town.shown("hubspot", "contact", there["hubspot"], "city") == "Sharetown"
     assert town.shown("hubspot", "contact", there["hubspot"], "notes") == "second of two"
     assert town.shown("dynamics", "contact", there["dynamics"], "email") == "shared@family.example"

@@ -135,3 +135,8 @@ select w.connection, h.entity, 'withheld', count(*) from withheld w join hub_rec
 -- Why records are in quarantine, by connection, entity, field and code.
 select q.connection, q.entity, r ->> 'field', r ->> 'code', count(*)
 from quarantine q, jsonb_array_elements(q.reasons) r group by 1, 2, 3, 4 order by 5 desc;
+
+-- name: withheld_reasons
+-- Why values are withheld.
+select w.connection, h.entity, w.field, w.error_class, w.error_code, count(*)
+from withheld w join hub_record h using (hub_id) group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5;
