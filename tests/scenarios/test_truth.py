@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.scenarios.conftest import SetStage
-from tests.scenarios.judging import check_families, check_fates, check_who_is_who
+from tests.scenarios.judging import check_excuses, check_families, check_fates, check_who_is_who
+from tests.scenarios.reading import compare
 
 SEED = 90_210
 
@@ -20,3 +21,7 @@ def test_who_is_who(set_stage: SetStage) -> None:
         assert check_families(stage, known) >= 10, "the population has hardly any families"
         check_fates(stage, known, "account")
         assert check_fates(stage, known, "contact").quarantined >= 10
+        for entity in ("account", "contact"):
+            found = compare(stage, entity)
+            assert found.differences == []
+            print(check_excuses(stage, entity, found.excused))
