@@ -15,6 +15,7 @@ from uuid import UUID
 import numpy as np
 
 from crm_sync.flows import shadows
+from crm_sync.flows.freeing import free_values
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.lens import Lens
 from crm_sync.records import Action, Command, Outcome
@@ -101,6 +102,7 @@ def _write_shadows(
     sent = shadows.decode_sent(ctx, conn, lens, goldens, mine)
     old = shadows.decode(ctx, conn, lens, goldens, [link for _, _, link, _ in write], hub_ids)
     after = delivered(old, sent)
+    free_values(conn, lens, old.crm, old.crm_known & (old.crm != after.crm))
     created = shadows.created_shadow(lens, sent)
     fresh = np.array([link is None for _, _, link, _ in write], dtype=np.bool_)[:, None]
     shadow = Shadow(

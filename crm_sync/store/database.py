@@ -16,7 +16,7 @@ from psycopg import conninfo
 from psycopg import errors as pg_errors
 from psycopg.pq import TransactionStatus
 
-from crm_sync.errors import BadSettings
+from crm_sync.errors import BadSettings, StoreTrouble
 from crm_sync.store.behind import BehindConnection
 from crm_sync.store.dumping import PlainListDumper
 from crm_sync.store.refusals import trouble, without_values
@@ -42,10 +42,15 @@ class Database:
         self._idle: list[Connection] = []
         self._guard = threading.Lock()
         self._closed = False
+        self._answered = False
         self._give_back(self.connect())
+        self._answered = True
 
     def connect(self) -> Connection:
-        """Open a connection of the caller's own, in autocommit, with our search path; the caller closes it."""
+        """Open a connection of the caller's own, in autocommit, with our search path; the caller closes it.
+
+        BadSettings where the server was never reached, StoreTrouble where it is gone.
+        """
         try:
             connection: Connection = BehindConnection.connect(
                 self.url, autocommit=True, connect_timeout=10, application_name="crm-sync"
@@ -55,6 +60,12 @@ class Database:
                 "CRM_SYNC_DATABASE_URL is not a database address; expected postgresql://user:password@host:port/database."
             ) from None
         except psycopg.OperationalError as error:
+            if self._answered:
+                # The address is right, and who asks again later may be lucky: a restart takes seconds.
+                raise StoreTrouble(
+                    f"The database at {_where(self.url)} answered before and does not now ({_reason(error, self.url)}). "
+                    "Nothing is lost; run again once it is back, `crm-sync status` tells."
+                ) from None
             raise BadSettings(
                 f"The database at {_where(self.url)} cannot be reached ({_reason(error, self.url)}). Check that the "
                 "server runs and that CRM_SYNC_DATABASE_URL is right; without that variable an embedded server is used."

@@ -293,6 +293,12 @@ def withheld_values(conn: Connection, connection: str, hub_ids: Sequence[UUID]) 
     return [Withheld(*row) for row in rows]
 
 
+def withheld_for(conn: Connection, connection: str, form_id: int, error_class: str) -> list[Withheld]:
+    """Return all values that a CRM refused for one reason, named by hashes of one form."""
+    parameters = {"connection": connection, "form_id": form_id, "error_class": error_class}
+    return [Withheld(*row) for row in conn.execute(Q["withheld_for"], parameters).fetchall()]
+
+
 def let_go(conn: Connection, connection: str, cells: Sequence[tuple[UUID, str]]) -> None:
     """Forget withheld values of cells (hub id, field) that agree or hold another value by now."""
     if cells:

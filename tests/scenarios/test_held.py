@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from crm_sync.flows.status import status
+from crm_sync.store import inbox
 from tests.scenarios.conftest import SetStage
 from tests.scenarios.reading import compare, well_known, world
 from tests.scenarios.stage import Stage
@@ -170,6 +171,31 @@ def test_an_email_that_hubspot_refuses_holds_back_nothing_else(town: Stage) -> N
     town.settle()
     assert town.shown("hubspot", "contact", there["hubspot"], "email") == "own@family.example"
     assert town.rows("select * from withheld where hub_id = %s", [other]) == []
+
+
+@pytest.mark.parametrize("how", ["edited in HubSpot", "edited in the hub", "deleted in HubSpot"])
+def test_a_value_that_its_holder_gives_up_is_sent_to_who_waits_for_it(town: Stage, how: str) -> None:
+    address = f"{how.replace(' ', '-').lower()}@family.example"
+    (holder, at), (waiter, there) = well_known(town, "contact")[-2:]
+    before = town.shown("hubspot", "contact", at["hubspot"], "email")
+    town.edit("contact", holder, {"email": address})
+    town.settle()
+    town.edit("contact", waiter, {"email": address})
+    town.settle()
+    assert town.shown("hubspot", "contact", there["hubspot"], "email") != address
+    if how == "deleted in HubSpot":
+        town.screens["hubspot"].delete("contacts", at["hubspot"])
+        # HubSpot tells nobody; a notice has the record looked at.
+        with town.opened("notice") as ctx:
+            place = ("hubspot", town.specs.mapping("hubspot", "contact").object, at["hubspot"])
+            ctx.database.run(lambda conn: inbox.put_notices(conn, "missing", [place]))
+    elif how == "edited in HubSpot":
+        town.change("hubspot", "contact", at["hubspot"], email=before)
+    else:
+        town.edit("contact", holder, {"email": before})
+    town.settle()
+    assert town.shown("hubspot", "contact", there["hubspot"], "email") == address
+    assert town.rows("select * from withheld where hub_id = %s and field = 'email'", [waiter]) == []
 
 
 def test_what_is_held_is_told_without_values(town: Stage) -> None:

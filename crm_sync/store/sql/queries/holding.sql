@@ -114,6 +114,11 @@ set form_id = excluded.form_id, crm_hash = excluded.crm_hash, error_class = excl
 -- Values of golden records that a CRM refused.
 select hub_id, field, form_id, crm_hash from withheld where connection = %(connection)s and hub_id = any(%(hub_ids)s);
 
+-- name: withheld_for
+-- Values that a CRM refused for one reason.
+select hub_id, field, form_id, crm_hash from withheld
+where connection = %(connection)s and form_id = %(form_id)s and error_class = %(error_class)s;
+
 -- name: let_go
 -- Cells whose value is not withheld any more.
 delete from withheld w using unnest(%(hub_ids)s::uuid[], %(fields)s::text[]) as t (hub_id, field)
