@@ -217,6 +217,7 @@ def dagster_environment(settings: Settings, database_url: str) -> dict[str, str]
 def _remember_first_day(state_dir: Path, home: Path) -> None:
     # Where Dagster has a home already, its days were counted without the file, and stay as they are.
     if not home.exists() and not (state_dir / FIRST_DAY_FILE).exists():
+        state_dir.mkdir(parents=True, exist_ok=True)
         (state_dir / FIRST_DAY_FILE).write_text(f"{datetime.now(UTC):%Y-%m-%d}\n", encoding="ascii")
 
 
