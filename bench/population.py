@@ -6,7 +6,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from crm_sync.emulators.database import system_clock
+from crm_sync.emulators.clock import system_clock
 from crm_sync.emulators.population import invent
 from crm_sync.emulators.seeding import OBJECTS, _fill, look
 from crm_sync.emulators.serving import open_state

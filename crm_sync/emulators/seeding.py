@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from crm_sync.emulators.database import system_clock
+from crm_sync.emulators.clock import system_clock
 from crm_sync.emulators.dirt import Clerk, Sighting
 from crm_sync.emulators.hubspot.records import FIRST_ID
 from crm_sync.emulators.population import World, invent

@@ -15,7 +15,8 @@ from typing import Any
 
 import orjson
 
-from crm_sync.emulators.database import Clock, Database, system_clock
+from crm_sync.emulators.clock import Clock, system_clock
+from crm_sync.emulators.database import Database
 from crm_sync.emulators.database import fold as folded
 
 SCHEMA = """
@@ -104,6 +105,10 @@ class State(Database):
         """Open or create the file; `resolution_us` cuts stamps down (1_000_000 for a CRM that knows seconds only)."""
         super().__init__(path, clock, resolution_us)
         self._db().executescript(SCHEMA)
+        self._uniques = self._load_uniques()
+        self.after_restore(self._forget)
+
+    def _forget(self) -> None:
         self._uniques = self._load_uniques()
 
     # -- unique fields
