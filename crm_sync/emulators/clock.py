@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 Clock = Callable[[], int]
@@ -33,7 +33,7 @@ def moment(text: str) -> int:
     """Read ISO 8601 (UTC where no offset is given) as microseconds since 1970 UTC. Raises ValueError."""
     read = datetime.fromisoformat(text)
     at = read if read.tzinfo is not None else read.replace(tzinfo=UTC)
-    return round((at - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) * 1_000_000 + at.microsecond
+    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 class VirtualClock:

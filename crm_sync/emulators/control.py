@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
 import orjson
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
+from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from crm_sync.emulators.clock import iso, moment
@@ -95,10 +95,31 @@ def build_control(
             route("edit", edit),
             route("delete", delete),
             route("merge", merge),
-            route("dump", lambda query: {"records": list(desk.live(query["object"]))}, "GET"),
+            Route(CONTROL + "dump", _dump(desk), methods=["GET"]),
             route("find", lambda query: {"records": desk.find(query["object"], query["field"], query["value"])}, "GET"),
         ]
     )
+
+
+def _dump(desk: Desk) -> Callable[[Request], Awaitable[Response]]:
+    """Answer with all live records of an object, or a page of them, without holding them all."""
+
+    def text(object: str, after: str, limit: int | None) -> Iterator[bytes]:
+        begun = b'{"records":['
+        for record in desk.live(object, after=after, limit=limit):
+            yield begun + orjson.dumps(record)
+            begun = b","
+        yield b"]}" if begun == b"," else begun + b"]}"
+
+    async def endpoint(request: Request) -> Response:
+        query = request.query_params
+        if "object" not in query or not query.get("limit", "0").isdigit():
+            return json_response({"error": f"found {dict(query)}; expected object=, and limit= in digits if any"}, 400)
+        limit = int(query["limit"]) if "limit" in query else None
+        rows = text(query["object"], query.get("after", ""), limit)
+        return StreamingResponse(iterate_in_threadpool(rows), media_type="application/json")
+
+    return endpoint
 
 
 def _clock(state: State) -> list[Row]:

@@ -31,6 +31,11 @@ def fold(value: Any) -> Any:
     return value.casefold() if isinstance(value, str) else value
 
 
+def patched(doc: str, more: str) -> str:
+    """Return a JSON object with the keys of another put over its own. In SQL: patched(expression, expression)."""
+    return orjson.dumps({**orjson.loads(doc), **orjson.loads(more)}).decode()
+
+
 class _Handle:
     """One thread's connection; it closes with its thread (a thread pool replaces idle threads)."""
 
@@ -66,11 +71,14 @@ class Database:
     def _handle(self) -> _Handle:
         handle: _Handle | None = getattr(self._local, "handle", None)
         if handle is None:
-            db = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+            db = sqlite3.connect(
+                self.path, timeout=30, isolation_level=None, check_same_thread=False, cached_statements=512
+            )
             handle = self._local.handle = _Handle(db)
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
             db.create_function("fold", 1, fold, deterministic=True)
+            db.create_function("patched", 2, patched, deterministic=True)
             with self._lock:
                 self._open.add(handle)
         return handle
@@ -166,16 +174,18 @@ class Database:
             return self._last_us - self._last_us % self.resolution_us
 
     def move_clock(self, *, freeze: bool | None = None, advance_seconds: float = 0.0, set_us: int | None = None) -> int:
-        """Set, then advance, then freeze or unfreeze the clock, remember that, and return now; `set_us` may go back."""
+        """Freeze, set, advance, unfreeze: what is asked for, in this order; return now. `set_us` may go back."""
         with self._lock:
+            if freeze:
+                self.clock.freeze()
             if set_us is not None:
                 self.clock.set(set_us)
                 self._last_us = 0
             if advance_seconds < 0:
                 raise ValueError(f"advance_seconds is {advance_seconds:g}; expected 0 or more (use set to go back)")
             self.clock.advance(advance_seconds)
-            if freeze is not None:
-                self.clock.freeze(freeze)
+            if freeze is False:
+                self.clock.freeze(False)
             self.set_meta("clock", self.clock.kept())
             return self.now_us()
 
@@ -208,5 +218,6 @@ class Database:
 
     def list_meta(self, prefix: str) -> dict[str, Any]:
         """Return all small facts whose key starts with `prefix`."""
-        rows = self._db().execute("SELECT key, value FROM meta WHERE substr(key, 1, ?) = ?", (len(prefix), prefix))
+        bounds = (prefix, f"{prefix}\U0010ffff")
+        rows = self._db().execute("SELECT key, value FROM meta WHERE key >= ? AND key < ?", bounds)
         return {key: orjson.loads(value) for key, value in rows}

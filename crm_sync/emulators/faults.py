@@ -18,7 +18,7 @@
     POST   edit     {"object", "id", "values", "associations"?}
     POST   delete   {"object", "id"}
     POST   merge    {"object", "winner", "loser"}
-    GET    dump?object=X       {"records": [{"id", "values", "created_us", "modified_us", "seq", "associations"}]}
+    GET    dump?object=X&after=ID&limit=N  {"records": [{"id", "values", "created_us", "modified_us", "seq", ...}]}
     GET    find?object&field&value         the same shape
 
 drop_after: the request is fully processed, then the connection closes without a response (an ambiguous outcome).

@@ -192,6 +192,7 @@ def prepare(plan: Plan, name: str, server_pem: Path, preferred: int | None) -> R
         faults.add([Fault.read(one) for one in waiting])
     except (ValueError, TypeError) as error:
         raise CannotServe(f"A fault for {name} in the file of faults is wrong: {error}.") from None
+    state.postpone(faults.lateness)
     app: Starlette = importlib.import_module(f"crm_sync.emulators.{crm}.app").build(state, faults, settings)
     desk: Desk = getattr(app.state, "desk", None) or Desk(state)
     hooks: Hooks | None = getattr(app.state, "hooks", None)

@@ -157,6 +157,11 @@ class Faults:
         """
         return self._take(lambda one: one.action == action and one.matches(object, target, wanted), object, target)
 
+    def lateness(self, object: str) -> float | None:
+        """Return by how many seconds a write commits late (State.postpone asks), None for in time."""
+        struck = self.strike("late_commit", object=object)
+        return None if struck is None else struck.seconds
+
     def take(self, method: str, target: str) -> Fault | None:
         """Return the first fault of the transport that strikes this request."""
         return self._take(

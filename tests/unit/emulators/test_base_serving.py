@@ -105,6 +105,51 @@ def test_a_status_with_headers_and_body(site: Site) -> None:
     assert bad.status_code == 400
 
 
+def test_a_truncated_answer_is_a_broken_one_and_the_write_is_done(site: Site) -> None:
+    site.control("faults", {"action": "truncate", "path": "/things/1$"})
+    with pytest.raises(requests.exceptions.ChunkedEncodingError) as broken:
+        site.http.post(f"{site.url}/things/1", timeout=10)
+    assert "9 bytes read" in str(broken.value) or "IncompleteRead" in str(broken.value)
+    assert site.state.get("things", "1") is not None
+    assert site.http.post(f"{site.url}/things/2", timeout=10).json() == {"limits": False}
+
+
+def test_a_delayed_answer_comes_and_the_client_that_will_not_wait_sees_a_timeout(site: Site) -> None:
+    site.control("faults", {"action": "delay", "seconds": 0.5})
+    with pytest.raises(requests.ReadTimeout):
+        site.http.post(f"{site.url}/things/1", timeout=0.1)
+    site.control("faults", {"action": "delay", "seconds": 0.01})
+    assert site.http.post(f"{site.url}/things/2", timeout=10).ok
+    assert site.http.post(f"{site.url}/things/3", timeout=10).ok
+    told = site.http.get(f"{site.url}/__emulator__/faults/log?action=delay", timeout=10).json()["log"]
+    assert [one["target"] for one in told] == ["/things/1", "/things/2"]
+    assert site.http.delete(f"{site.url}/__emulator__/faults/log", timeout=10).json() == {"log": []}
+    assert site.faults.log() == []
+
+
+def test_the_clock_is_moved_over_the_control_api(site: Site) -> None:
+    base = f"{site.url}/__emulator__/clock"
+    moved = site.http.post(base, json={"set": "2026-01-01T00:00:00Z", "advance_seconds": 5, "freeze": True}, timeout=10)
+    assert moved.json() == {"now": "2026-01-01T00:00:05+00:00", "now_us": 1_767_225_605_000_000, "frozen": True}
+    assert site.http.post(f"{site.url}/things/1", timeout=10).ok
+    record = site.state.get("things", "1")
+    assert record is not None and record.modified_us == 1_767_225_605_000_000
+    assert site.http.get(base, timeout=10).json() == moved.json()
+    assert site.http.post(base, json={"frooze": True}, timeout=10).status_code == 400
+    assert site.http.post(base, json={"freeze": False}, timeout=10).json()["frozen"] is False
+
+
+def test_a_dump_comes_in_pages(site: Site) -> None:
+    for id in ("1", "2", "3"):
+        site.state.insert("c", id, {"n": id})
+    base = f"{site.url}/__emulator__/dump"
+    pages = [site.http.get(base, params={"object": "c", **more}, timeout=10).json()["records"] for more in (
+        {}, {"limit": 2}, {"limit": 2, "after": "2"},
+    )]  # fmt: skip
+    assert [[one["id"] for one in page] for page in pages] == [["1", "2", "3"], ["1", "2"], ["3"]]
+    assert site.http.get(base, timeout=10).status_code == 400
+
+
 def test_down_closes_every_connection_but_control(site: Site) -> None:
     site.control("down", {"down": True})
     with pytest.raises(requests.ConnectionError):
