@@ -181,7 +181,8 @@ def test_definitions_are_replaced_as_a_whole_and_tracking_stays_on(api: Client) 
     columns = api.get(f"{definition}/Attributes?$select=LogicalName,AttributeType")["value"]
     assert {"MetadataId", "@odata.type", "LogicalName", "AttributeType"} == set(columns[0])
     path = f"{definition}/Attributes/Microsoft.Dynamics.CRM.PicklistAttributeMetadata"
-    (gender, _) = api.get(f"{path}?$select=LogicalName&$expand=OptionSet")["value"]
+    choices = api.get(f"{path}?$select=LogicalName&$expand=OptionSet")["value"]
+    (gender,) = [one for one in choices if one["LogicalName"] == "gendercode"]
     assert [one["Value"] for one in gender["OptionSet"]["Options"]] == [1, 2]
     duplicate = {"SchemaName": f"{KEY}key", "KeyAttributes": [KEY], "DisplayName": {}}
     assert api.refused("POST", f"{definition}/Keys", duplicate)[0] == 400
