@@ -24,7 +24,7 @@ def fill(state_dir: Path, crm: str, seed: int, contacts: int) -> int:
     mine = [seen for seen in people if seen.crm == crm][:contacts]
     with closing(open_state(state_dir, crm)) as state:
         wanted = {"seed": seed, "accounts": len(world.companies), "contacts": contacts}
-        _fill(crm, state, accounts, mine, wanted)
+        _fill(crm, crm, state, accounts, mine, wanted)
         return state.count(OBJECTS[crm][1])
 
 

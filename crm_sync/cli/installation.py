@@ -110,14 +110,14 @@ def population(seed: int | None, accounts: int, contacts: int) -> list[str]:
     return [] if seed is None else ["--seed", str(seed), "--accounts", str(accounts), "--contacts", str(contacts)]
 
 
-def emulator_ports(given: Sequence[str] | None, option: str) -> list[str]:
-    """Return the emulators' options for ports given as CRM=PORT; BadSettings for what is none."""
+def emulator_ports(given: Sequence[str] | None, option: str, names: Sequence[str] = CRMS) -> list[str]:
+    """Return the emulators' options for ports given as NAME=PORT; BadSettings for what is none."""
     options = []
     for text in given or ():
-        crm, _, number = text.partition("=")
-        if crm not in CRMS or not number.isdigit() or not 0 < int(number) < 65536:
-            raise BadSettings(f"Found {option} {text}; expected <crm>=<port> such as {CRMS[0]}=8443.")
-        options += [f"--{crm}-port", number]
+        name, _, number = text.partition("=")
+        if name not in names or not number.isdigit() or not 0 < int(number) < 65536:
+            raise BadSettings(f"Found {option} {text}; expected <name>=<port> such as {names[0]}=8443.")
+        options += ["--port", f"{name}={number}"]
     return options
 
 

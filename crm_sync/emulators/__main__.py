@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--seed", type=int, help="fill empty CRMs with a population; the truth goes to DIR/truth.json")
     out.add_argument("--accounts", type=int, default=300, help="real accounts of the population")
     out.add_argument("--contacts", type=int, default=1500, help="real contacts of the population")
+    out.add_argument("--everywhere", action="store_true", help="each real thing is in each CRM that is served")
     out.add_argument("--invalid-share", type=float, metavar="SHARE", help="share of records that a sync must refuse")
     return out
 
@@ -115,7 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from crm_sync.emulators.seeding import seed_once
 
             population = {"seed": given.seed, "accounts": given.accounts, "contacts": given.contacts}
-            seed_once(given.state, **population, invalid_share=given.invalid_share)
+            places = plan.connections if given.connection or given.everywhere else None
+            more = {"invalid_share": given.invalid_share, "everywhere": given.everywhere, "connections": places}
+            seed_once(given.state, **population, **more)
         asyncio.run(serve(plan))
     except CannotServe as error:
         sys.stderr.write(f"{error}\n")

@@ -17,7 +17,7 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,12 +75,12 @@ def open_state(state_dir: Path, crm: str, name: str | None = None) -> State:
     return State(state_dir / f"{name or crm}.sqlite", resolution_us=RESOLUTION_US[crm])
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, atomically."""
+def write_private(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Write a file that only its owner may read, atomically; `content` may come in parts."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.new")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
+        file.writelines([content] if isinstance(content, bytes) else content)
     os.replace(draft, path)
 
 
