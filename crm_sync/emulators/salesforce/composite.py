@@ -25,14 +25,14 @@ class _Undo(Exception):
     """Leaves the transaction of an allOrNone request."""
 
 
-def composite(state: State, call: Call, handle: Handle) -> Answer:
-    """POST composite."""
+def composite(state: State, call: Call, handle: Handle, most: int = MOST) -> Answer:
+    """POST composite; `most` subrequests at most."""
     body = call.body if isinstance(call.body, dict) else {}
     wanted = body.get("compositeRequest")
     if not isinstance(wanted, list) or not all(isinstance(one, dict) for one in wanted):
         raise malformed_json("compositeRequest is required")
-    if len(wanted) > MOST:
-        text = f"Limit of {MOST} subrequests exceeded"
+    if len(wanted) > most:
+        text = f"Limit of {most} subrequests exceeded"
         raise Failure(400, Problem("INVALID_INPUT", text))
     names = [one.get("referenceId") for one in wanted]
     for name in names:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from crm_sync.emulators.faults import Faults
-from crm_sync.emulators.salesforce.app import Rest
 from crm_sync.emulators.salesforce.auth import Doorman
+from crm_sync.emulators.salesforce.grants import Grants
+from crm_sync.emulators.salesforce.rest import Rest
 from crm_sync.emulators.salesforce.schema import Org
 from crm_sync.emulators.settings import EmulatorSettings
 from crm_sync.emulators.state import State
@@ -54,5 +55,15 @@ def doorman(state: State, faults: Faults, settings: EmulatorSettings) -> Doorman
 
 
 @pytest.fixture
-def front(state: State, faults: Faults, doorman: Doorman, clock: DeskClock) -> Front:
-    return Front(Rest(Org(state, faults), doorman), clock)
+def org(state: State, faults: Faults) -> Org:
+    return Org(state, faults)
+
+
+@pytest.fixture
+def grants(org: Org, doorman: Doorman) -> Grants:
+    return Grants(doorman)
+
+
+@pytest.fixture
+def front(org: Org, doorman: Doorman, clock: DeskClock) -> Front:
+    return Front(Rest(org, doorman, url="https://localhost:1"), clock)

@@ -12,6 +12,8 @@ from crm_sync.emulators.salesforce.schema import Org
 from crm_sync.emulators.state import State
 from tests.unit.emulators.salesforce.desk_clock import Front
 
+OBJECTS = ["Account", "Contact", "Lead", "Case", "CaseComment", "Task", "Event", "EmailMessage", "Opportunity",
+           "Individual", "User"]  # fmt: skip
 TEXT = {"type": "Text", "label": "Key", "length": 36}
 
 
@@ -48,7 +50,7 @@ def test_fields_say_what_they_are(front: Front) -> None:
 def test_the_lists_of_versions_resources_and_objects(front: Front) -> None:
     assert {"label": "Winter '24", "url": "/services/data/v59.0", "version": "59.0"} in versions().body
     assert front.ask("GET", "").body["queryAll"] == "/services/data/v59.0/queryAll"
-    assert [one["name"] for one in front.ask("GET", "sobjects").body["sobjects"]] == ["Account", "Contact"]
+    assert [one["name"] for one in front.ask("GET", "sobjects").body["sobjects"]] == OBJECTS
     assert front.ask("GET", "sobjects/Account").body["objectDescribe"]["name"] == "Account"
 
 

@@ -93,7 +93,7 @@ def test_unknown_and_unsupported_things_are_told_apart(front: Front) -> None:
     assert front.error(front.ask("GET", "sobjects/Kontact/describe")) == (404, "NOT_FOUND")
     assert front.error(front.ask("GET", "sobjects/Contact/003D000000IqhSL")) == (404, "NOT_FOUND")
     assert front.error(front.ask("PUT", "sobjects/Contact/003D000000IqhSL", {})) == (405, "METHOD_NOT_ALLOWED")
-    for path in ("sobjects/Lead/describe", "jobs/query", "search", "tooling/query", "composite/graph"):
+    for path in ("sobjects/Campaign/describe", "chatter/feeds", "tooling/query", "analytics/reports", "actions"):
         assert front.ask("GET", path).status == 501
 
 
