@@ -46,7 +46,9 @@ async function create() {
   const ann = await contacts.basicApi.create({
     properties: { firstname: 'Ann', lastname: 'Node', email: email('ann') }, associations: [to(company.id, 279)],
   });
-  const bob = await contacts.basicApi.create({ properties: { lastname: 'Bob', email: email('bob') }, associations: [] });
+  const bob = await contacts.basicApi.create({
+    properties: { lastname: 'Bob', email: email('bob') }, associations: [],
+  });
   Object.assign(ids, { company: company.id, ann: ann.id, bob: bob.id });
   const shown = await contacts.basicApi.getById(ann.id, ['email', 'phone'], undefined, ['companies']);
   assert.equal(shown.properties.phone, null);
@@ -54,9 +56,12 @@ async function create() {
   assert.ok(shown.createdAt instanceof Date);
   const byEmail = await contacts.basicApi.getById(email('ann'), undefined, undefined, undefined, false, 'email');
   assert.equal(byEmail.id, ann.id);
-  const pairs = await hubspot.crm.associations.v4.batchApi.getPage('contacts', 'companies', { inputs: [{ id: ann.id }] });
+  const pairs = await hubspot.crm.associations.v4.batchApi.getPage('contacts', 'companies', {
+    inputs: [{ id: ann.id }],
+  });
   assert.equal(String(pairs.results[0].to[0].toObjectId), company.id);
-  const error = await refused(() => contacts.basicApi.create({ properties: { email: email('ann') }, associations: [] }));
+  const twin = { properties: { email: email('ann') }, associations: [] };
+  const error = await refused(() => contacts.basicApi.create(twin));
   assert.equal(error.code, 409);
   assert.match(error.body.message, new RegExp(`Existing ID: ${ann.id}`));
 }

