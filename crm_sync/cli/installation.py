@@ -154,7 +154,9 @@ def emulators_that_run(state_dir: Path) -> dict[str, Any] | None:
     return None if command.exists() and b"crm_sync.emulators" not in command.read_bytes() else found
 
 
-def start_emulators(state_dir: Path, options: Sequence[str] = (), only: Sequence[str] | None = None) -> EmulatorProcess:
+def start_emulators(
+    state_dir: Path, options: Sequence[str] = (), only: Sequence[str] | None = None, *, timeout_seconds: float = 180.0
+) -> EmulatorProcess:
     """Start the pretend CRMs of a state directory; BadSettings where a port is taken or the folder is unusable."""
     folder = state_dir / EMULATORS
     if emulators_that_run(state_dir) is not None:
@@ -170,7 +172,7 @@ def start_emulators(state_dir: Path, options: Sequence[str] = (), only: Sequence
         EmulatorProcess(folder, options=options) if only is None else EmulatorProcess(folder, only, options=options)
     )
     try:
-        return process.start(timeout_seconds=180.0)
+        return process.start(timeout_seconds)
     except (CannotServe, OSError) as error:
         raise BadSettings(str(error)) from None
 

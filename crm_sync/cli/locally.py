@@ -11,7 +11,7 @@ import shlex
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -33,6 +33,8 @@ from crm_sync.emulators.settings import CRMS
 from crm_sync.errors import BadSettings
 from crm_sync.settings import Settings
 from crm_sync.specs.loader import load
+
+MANY: Final = 100_000
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -93,7 +95,10 @@ def emulate(
     options += [] if declarations is None else ["--declarations", str(declarations.absolute())]
     options += [] if faults is None else ["--faults", str(faults.absolute())]
     signal.signal(signal.SIGTERM, _stop)
-    process = start_emulators(state_dir, options, None if named else chosen)
+    if seed is not None and contacts >= MANY:
+        typer.echo(f"Filling them with {contacts:,} contacts, if they are empty, takes minutes.", err=True)
+    slow = contacts / 300 if seed is not None else 0.0
+    process = start_emulators(state_dir, options, None if named else chosen, timeout_seconds=180.0 + slow)
     try:
         _print_environment(environment(process.addresses), json=json)
         typer.echo("The pretend CRMs listen; Ctrl-C ends them.", err=True)

@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +191,8 @@ class Database:
 
     def next_number(self, name: str, count: int = 1) -> int:
         """Take `count` numbers of a named sequence and return the first (sequences start at 1)."""
-        with self.transaction() as db:
+        handle = self._handle()
+        with nullcontext(handle.db) if handle.depth else self.transaction() as db:
             row = db.execute(
                 "INSERT INTO counter VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + ? RETURNING value",
                 (name, count, count),

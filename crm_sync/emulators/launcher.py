@@ -86,11 +86,18 @@ class EmulatorProcess:
 
 
 VARIABLES: Final = {
-    "salesforce": {"CLIENT_ID": "client_id", "CLIENT_SECRET": "client_secret"},
+    "salesforce": {
+        "CLIENT_ID": "client_id", "CLIENT_SECRET": "client_secret", "USERNAME": "username", "PASSWORD": "token",
+        "SECURITY_TOKEN": "security_token", "PRIVATE_KEY_FILE": "private_key_file",
+    },
     "hubspot": {
         "TOKEN": "token", "CLIENT_ID": "client_id", "CLIENT_SECRET": "client_secret", "REFRESH_TOKEN": "refresh_token",
+        "APP_ID": "app_id",
     },
-    "dynamics": {"CLIENT_ID": "client_id", "CLIENT_SECRET": "client_secret"},
+    "dynamics": {
+        "CLIENT_ID": "client_id", "CLIENT_SECRET": "client_secret", "TENANT": "tenant",
+        "PRIVATE_KEY_FILE": "private_key_file", "CERTIFICATE_FILE": "certificate_file",
+    },
 }  # fmt: skip
 """CRM -> end of a variable's name -> which credential it holds."""
 
@@ -108,5 +115,5 @@ def environment(addresses: Mapping[str, Any]) -> dict[str, str]:
         out[f"{begun}_URL"] = one["url"]
         if crm == "dynamics":
             out[f"{begun}_AUTHORITY"] = f"{one['url']}/{one['tenant']}"
-        out |= {f"{begun}_{end}": one[credential] for end, credential in VARIABLES[crm].items()}
+        out |= {f"{begun}_{end}": one[held] for end, held in VARIABLES[crm].items() if held in one}
     return out

@@ -17,11 +17,12 @@ from typing import Any
 import orjson
 
 from crm_sync.emulators.clock import system_clock
+from crm_sync.emulators.credentials import write_private
 from crm_sync.emulators.dirt import Clerk, Sighting
 from crm_sync.emulators.hubspot.records import FIRST_ID
 from crm_sync.emulators.population import World, invent
 from crm_sync.emulators.salesforce import ids
-from crm_sync.emulators.serving import CannotServe, open_state, write_private
+from crm_sync.emulators.serving import CannotServe, open_state
 from crm_sync.emulators.settings import CRMS
 from crm_sync.emulators.shapes import SHAPES
 from crm_sync.emulators.spoiling import spoil

@@ -12,23 +12,22 @@ import ctypes
 import importlib
 import json
 import os
-import secrets
 import signal
 import socket
 import ssl
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import trustme
 import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from crm_sync.emulators import matrix
 from crm_sync.emulators.control import build_control
+from crm_sync.emulators.credentials import app_key, certificates, credentials, write_private
 from crm_sync.emulators.declarations import merged
 from crm_sync.emulators.desk import Desk
 from crm_sync.emulators.faults import Fault, FaultMiddleware, Faults
@@ -73,46 +72,6 @@ def addresses_file(state_dir: Path) -> Path:
 def open_state(state_dir: Path, crm: str, name: str | None = None) -> State:
     """Open the records of one connection (named like its CRM if not given), as the emulator does."""
     return State(state_dir / f"{name or crm}.sqlite", resolution_us=RESOLUTION_US[crm])
-
-
-def write_private(path: Path, content: bytes | Iterable[bytes]) -> None:
-    """Write a file that only its owner may read, atomically; `content` may come in parts."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.writelines([content] if isinstance(content, bytes) else content)
-    os.replace(draft, path)
-
-
-def certificates(state_dir: Path) -> tuple[Path, Path]:
-    """Return (CA bundle, server key and certificate chain), made at the first call and kept."""
-    key, bundle, server = state_dir / "ca.key", state_dir / "ca.pem", state_dir / "server.pem"
-    if key.exists() and bundle.exists():
-        authority = trustme.CA.from_pem(bundle.read_bytes(), key.read_bytes())
-    else:
-        authority = trustme.CA(organization_name="crm-sync emulators")
-        write_private(key, authority.private_key_pem.bytes())
-        write_private(bundle, authority.cert_pem.bytes())
-        server.unlink(missing_ok=True)
-    if not server.exists():
-        leaf = authority.issue_cert("localhost", "127.0.0.1")
-        write_private(server, leaf.private_key_and_cert_chain_pem.bytes())
-    return bundle, server
-
-
-def credentials(state: State) -> dict[str, str]:
-    """Return what clients of one CRM must present; random at first, then kept."""
-    kept: dict[str, str] | None = state.get_meta("credentials")
-    if kept is None:
-        kept = {
-            "client_id": secrets.token_hex(16),
-            "client_secret": secrets.token_urlsafe(24),
-            "refresh_token": secrets.token_urlsafe(24),
-            "token": f"pat-na1-{secrets.token_hex(16)}",
-            "tenant": f"{secrets.token_hex(4)}-0000-4000-8000-{secrets.token_hex(6)}",
-        }
-        state.set_meta("credentials", kept)
-    return kept
 
 
 def listen(port: int | None, preferred: int | None, name: str) -> socket.socket:
@@ -170,7 +129,8 @@ def prepare(plan: Plan, name: str, server_pem: Path, preferred: int | None) -> R
     """Open the port and the state of one connection and build its application.
 
     A CRM's `build(state, faults, settings)` returns a Starlette application whose `state` may have `desk` (a Desk),
-    `hooks` (a Hooks; it is started and stopped here) and `endpoints` (see matrix.py).
+    `hooks` (a Hooks; it is started and stopped here), `endpoints` (see matrix.py) and `late_commit` (true: it asks for
+    faults of that kind itself).
     """
     crm = plan.connections[name]
     sock = listen(plan.ports.get(name), preferred, name)
@@ -183,7 +143,7 @@ def prepare(plan: Plan, name: str, server_pem: Path, preferred: int | None) -> R
         declared=merged(plan.declared.get(crm), plan.declared.get(name) if name != crm else None),
         ca_bundle=bundle, **presented,
     )  # fmt: skip
-    faults = Faults(plan.knobs, state.now_us)
+    faults = Faults({"security_token": presented["security_token"], **plan.knobs}, state.now_us)
     known = matrix.faults(crm)
     if known is not None:
         faults.restrict(known)
@@ -192,13 +152,27 @@ def prepare(plan: Plan, name: str, server_pem: Path, preferred: int | None) -> R
         faults.add([Fault.read(one) for one in waiting])
     except (ValueError, TypeError) as error:
         raise CannotServe(f"A fault for {name} in the file of faults is wrong: {error}.") from None
-    state.postpone(faults.lateness)
+    told = {"crm": crm, "url": url, **presented, **_further(plan.state_dir, crm, name)}
     app: Starlette = importlib.import_module(f"crm_sync.emulators.{crm}.app").build(state, faults, settings)
+    if not getattr(app.state, "late_commit", False):  # a CRM that makes rows late itself says so
+        state.postpone(faults.lateness)
     desk: Desk = getattr(app.state, "desk", None) or Desk(state)
     hooks: Hooks | None = getattr(app.state, "hooks", None)
     snapshots = Snapshots(state, plan.state_dir / "snapshots" / name)
     wrapped = FaultMiddleware(app, build_control(desk, faults, hooks, snapshots), faults)
-    return Running(name, sock, state, server_of(wrapped, server_pem), hooks, {"crm": crm, "url": url, **presented})
+    return Running(name, sock, state, server_of(wrapped, server_pem), hooks, told)
+
+
+def _further(state_dir: Path, crm: str, name: str) -> dict[str, str]:
+    """Return what else clients of a CRM need; the certificate of an app that signs is put where its CRM looks."""
+    if crm == "hubspot":
+        return {"app_id": str(importlib.import_module("crm_sync.emulators.hubspot.sources").APP_ID)}
+    key, certificate = app_key(state_dir)
+    place = state_dir / {"salesforce": f"{name}.jwt.pem", "dynamics": f"{name}-certificate.pem"}[crm]
+    if not place.exists():
+        write_private(place, certificate.read_bytes())
+    signing = {"private_key_file": str(key.absolute()), "certificate_file": str(certificate.absolute())}
+    return signing | ({"username": "integration@acme.example"} if crm == "salesforce" else {})
 
 
 def server_of(app: ASGIApp, server_pem: Path) -> Server:

@@ -21,6 +21,7 @@ class EmulatorSettings:
     knobs          first values of `Faults.knob`: "limits" (bool), "index_lag_seconds", ...
     name           the connection: that of the CRM, unless several of one kind are served
     declared       further objects and fields, as `declarations.load` takes them: load(FILE, settings.declared)
+    security_token what a password is followed by where a CRM wants that; the knob of this name too
     ca_bundle      certificates to trust where the emulator calls others (webhook receivers)
     """
 
@@ -37,3 +38,4 @@ class EmulatorSettings:
     name: str = ""
     declared: Mapping[str, Any] = field(default_factory=dict)
     ca_bundle: Path | None = None
+    security_token: str = ""

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 import requests
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificate
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -25,7 +27,7 @@ from crm_sync.emulators.control import build_control
 from crm_sync.emulators.desk import Desk
 from crm_sync.emulators.faults import FaultMiddleware, Faults
 from crm_sync.emulators.launcher import EmulatorProcess, environment
-from crm_sync.emulators.serving import CannotServe, certificates, listen, open_state, server_of
+from crm_sync.emulators.serving import CannotServe, Plan, certificates, listen, open_state, prepare, server_of
 from crm_sync.emulators.state import State
 
 
@@ -178,6 +180,26 @@ def test_the_ca_outlives_a_restart_and_keys_are_private(tmp_path: Path) -> None:
     assert {(tmp_path / name).stat().st_mode & 0o777 for name in ("ca.key", "server.pem")} == {0o600}
 
 
+def test_an_app_that_signs_has_one_key_whose_certificate_the_crms_know(tmp_path: Path) -> None:
+    plan = Plan(tmp_path, {"eu": "salesforce", "dynamics": "dynamics"})
+    _, server_pem = certificates(tmp_path)
+    told = []
+    for name in plan.connections:
+        one = prepare(plan, name, server_pem, None)
+        told.append(one.address)
+        one.socket.close()
+        one.state.close()
+    key, certificate = (Path(told[0][name]) for name in ("private_key_file", "certificate_file"))
+    assert key.stat().st_mode & 0o777 == 0o600 and told[1]["private_key_file"] == str(key)
+    for file in ("eu.jwt.pem", "dynamics-certificate.pem"):
+        assert (tmp_path / file).read_bytes() == certificate.read_bytes()
+    public = load_pem_x509_certificate(certificate.read_bytes()).public_key()
+    assert public == load_pem_private_key(key.read_bytes(), None).public_key()
+    variables = environment({"ca_bundle": "ca.pem", "eu": told[0], "dynamics": told[1]})
+    assert {"EU_USERNAME", "EU_PASSWORD", "EU_SECURITY_TOKEN", "EU_PRIVATE_KEY_FILE"} < set(variables)
+    assert {"DYNAMICS_TENANT", "DYNAMICS_AUTHORITY", "DYNAMICS_CERTIFICATE_FILE"} < set(variables)
+
+
 def test_a_taken_port_is_one_clear_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with listen(None, None, "hubspot") as taken:
         port = taken.getsockname()[1]
@@ -197,7 +219,7 @@ def test_the_process_restarts_at_the_same_addresses(tmp_path: Path) -> None:
         assert json.loads((tmp_path / "emulators.json").read_text())["pid"] == first["pid"] != os.getpid()
         assert set(environment(first)) == {
             "CRM_SYNC_CA_BUNDLE", "HUBSPOT_URL", "HUBSPOT_TOKEN", "HUBSPOT_CLIENT_ID", "HUBSPOT_CLIENT_SECRET",
-            "HUBSPOT_REFRESH_TOKEN",
+            "HUBSPOT_REFRESH_TOKEN", "HUBSPOT_APP_ID",
         }
         process.kill()
         second = process.start().addresses
