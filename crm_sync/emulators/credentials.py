@@ -20,6 +20,13 @@ from cryptography.x509.oid import NameOID
 
 from crm_sync.emulators.state import State
 
+NAMES = (
+    "localhost", "login.salesforce.com", "test.salesforce.com", "*.salesforce.com", "*.my.salesforce.com",
+    "api.hubapi.com", "api.hubspot.com", "login.microsoftonline.com", "*.dynamics.com", "*.crm.dynamics.com",
+    "*.api.crm.dynamics.com",
+)  # fmt: skip
+"""Hosts that the server's certificate is for: ours, and those that clients have built in (docs/emulators.md)."""
+
 
 def write_private(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Write a file that only its owner may read, atomically; `content` may come in parts."""
@@ -40,10 +47,16 @@ def certificates(state_dir: Path) -> tuple[Path, Path]:
         write_private(key, authority.private_key_pem.bytes())
         write_private(bundle, authority.cert_pem.bytes())
         server.unlink(missing_ok=True)
-    if not server.exists():
-        leaf = authority.issue_cert("localhost", "127.0.0.1")
+    if not server.exists() or _names(server) != set(NAMES):
+        leaf = authority.issue_cert(*NAMES, "127.0.0.1")
         write_private(server, leaf.private_key_and_cert_chain_pem.bytes())
     return bundle, server
+
+
+def _names(server: Path) -> set[str]:
+    """Return the host names of a certificate."""
+    found = x509.load_pem_x509_certificate(server.read_bytes()).extensions
+    return set(found.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName))
 
 
 def app_key(state_dir: Path) -> tuple[Path, Path]:

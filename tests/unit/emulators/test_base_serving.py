@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -178,6 +180,20 @@ def test_the_ca_outlives_a_restart_and_keys_are_private(tmp_path: Path) -> None:
     first = [path.read_bytes() for path in certificates(tmp_path)]
     assert [path.read_bytes() for path in certificates(tmp_path)] == first
     assert {(tmp_path / name).stat().st_mode & 0o777 for name in ("ca.key", "server.pem")} == {0o600}
+
+
+def test_the_certificate_is_for_hosts_that_clients_have_built_in(tmp_path: Path) -> None:
+    bundle, server = certificates(tmp_path)
+    trust, ours = ssl.create_default_context(cafile=str(bundle)), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ours.load_cert_chain(server)
+    for host in ("localhost", "api.hubapi.com", "acme.my.salesforce.com", "login.microsoftonline.com"):
+        ends = [ssl.MemoryBIO() for _ in range(2)]
+        client = trust.wrap_bio(ends[0], ends[1], server_hostname=host)
+        answerer = ours.wrap_bio(ends[1], ends[0], server_side=True)
+        for side in (client, answerer, client):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+        assert client.version() == "TLSv1.3"
 
 
 def test_an_app_that_signs_has_one_key_whose_certificate_the_crms_know(tmp_path: Path) -> None:
