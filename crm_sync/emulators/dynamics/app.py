@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
 from starlette.applications import Starlette
@@ -14,13 +14,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from crm_sync.emulators.dynamics.announcing import Announcer
 from crm_sync.emulators.dynamics.auth import Entra
 from crm_sync.emulators.dynamics.desk import DynamicsDesk
 from crm_sync.emulators.dynamics.endpoints import ENDPOINTS
 from crm_sync.emulators.dynamics.limits import Protection
 from crm_sync.emulators.dynamics.protocol import ANY_SERVICE_PATH, Answer, Call, ODataError, Unsupported
 from crm_sync.emulators.dynamics.service import Service
+from crm_sync.emulators.dynamics.webhooks import WebhookPolicy
 from crm_sync.emulators.faults import Faults
+from crm_sync.emulators.hooks import Hooks
 from crm_sync.emulators.settings import EmulatorSettings
 from crm_sync.emulators.state import State
 
@@ -37,6 +40,10 @@ class Front:
         self.entra = Entra(state, faults, settings)
         self.service = Service(state, faults, settings)
         self._protection = Protection(state, faults)
+        host = urlsplit(settings.url).netloc
+        self.hooks = Hooks(state, faults, WebhookPolicy(host), settings.ca_bundle)
+        announcer = Announcer(state, self.service.tables, self.hooks, settings.name or "dynamics")
+        self.service.writer.tell = announcer.tell
 
     def answer(self, call: Call) -> Answer:
         """Answer one request."""
@@ -65,6 +72,7 @@ def build(state: State, faults: Faults, settings: EmulatorSettings) -> Starlette
     app = Starlette(routes=_routes(front, settings))
     app.state.desk = DynamicsDesk(state, front.service.tables, front.service.writer, front.service.actions)
     app.state.endpoints = ENDPOINTS
+    app.state.hooks = front.hooks
     app.state.front = front
     return app
 

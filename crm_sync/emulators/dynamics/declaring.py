@@ -10,6 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,13 +32,19 @@ LINKS: Final = _links()
 """Schema name -> entity1, entity2, intersect of each N:N relationship."""
 
 
+@cache
+def _own() -> dict[Path, dict[str, ObjectDeclaration]]:
+    return {path: load(path) for path in FILES}
+
+
 def declared(more: Mapping[str, Any] | None) -> dict[str, ObjectDeclaration]:
     """Return the declarations of all tables; `more` is the part of a declarations file for this environment."""
     objects: Mapping[str, Any] = (more or {}).get("objects", {})
     out: dict[str, ObjectDeclaration] = {}
-    for path in FILES:
-        here = tomllib.loads(path.read_text(encoding="utf-8"))["objects"]
-        out |= load(path, {"objects": {name: raw for name, raw in objects.items() if name in here}})
+    for path, here in _own().items():
+        if any(name in here for name in objects):
+            here = load(path, {"objects": {name: raw for name, raw in objects.items() if name in here}})
+        out |= here
     custom = {name: raw for name, raw in objects.items() if name not in out}
     if custom:
         loaded = load(FILES[0], {"objects": custom})

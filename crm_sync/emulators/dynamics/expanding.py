@@ -98,6 +98,8 @@ class Expander:
         links = [one for one in many if isinstance(collections[one.name], ManyToMany)]
         if links and len(many) > len(links):
             raise ODataError(400, "0x80060888", "Expanding N:N relationships beside others is not supported.")
+        if any(one.nested for one in many):
+            paged = page_size(call)
         for one in found:
             if one.name in table.navigation:
                 self._single(call, table, records, rows, one)
@@ -133,7 +135,10 @@ class Expander:
         if one.reference:
             shown = {record.id: {"@odata.id": f"{call.root}{other.set_name}({record.id})"} for record in live}
         else:
-            shown = {record.id: row for record, row in zip(live, self._inner(call, other, live, one), strict=True)}
+            rows_of_live = self._inner(call, other, live, one)
+            for row in rows_of_live:
+                del row["@odata.etag"]
+            shown = {record.id: row for record, row in zip(live, rows_of_live, strict=True)}
         for record, row in zip(records, rows, strict=True):
             row[one.name] = shown.get(pointed.get(record.id, ""))
 
@@ -158,7 +163,7 @@ class Expander:
         if one.reference:
             message = "Expand with $ref is only supported on lookup type navigation property."
             raise ODataError(400, "0x80060888", message)
-        nested = paged is not None or any(inner.name for inner in one.nested)
+        nested = paged is not None
         for option in ("$top", "$orderby"):
             if nested and option in one.options:
                 raise ODataError(400, "0x80060888", f"{option} is not supported with nested $expand.")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextvars import ContextVar
 from typing import Any, Final
 from uuid import uuid4
@@ -25,11 +25,14 @@ acting: ContextVar[str | None] = ContextVar("acting", default=None)
 BY_ITSELF: Final = frozenset({"createdby", "modifiedby", "ownerid", "owninguser", "owningbusinessunit"})
 """Lookups that deleting a row never clears: users and business units are not deleted."""
 
-Tell = Callable[[str, Record, Record | None], None]
+Tell = Callable[[str, Record, Record | None, Collection[str]], None]
 
 
 class Writer:
-    """Writes of one environment. `tell` hears of each: (message, the row now, the row before)."""
+    """Writes of one environment.
+
+    `tell` hears of each: (message, the row now, the row before, the columns written).
+    """
 
     def __init__(self, state: State, tables: Tables, bodies: Bodies, keys: Keys, troubles: Troubles) -> None:
         self._state = state
@@ -51,7 +54,7 @@ class Writer:
                 self._troubles.detect(table, values, None)
             record = self._stored(table, id, values, change.created_us)
             self._related(table, record, change)
-            self.tell("Create", record, None)
+            self.tell("Create", record, None, record.values)
             return self._automated(table, record)
 
     def update(self, table: Table, record: Record, change: Change, *, detect: bool = False) -> Record:
@@ -66,7 +69,7 @@ class Writer:
                 self._troubles.detect(table, values, record.id)
             updated = self._changed(table, record.id, values)
             self._related(table, updated, change)
-            self.tell("Update", updated, record)
+            self.tell("Update", updated, record, values)
             return self._automated(table, updated)
 
     def remove(self, table: Table, id: str) -> bool:
@@ -78,7 +81,7 @@ class Writer:
             gone = self._state.delete(table.logical, id)
             if gone is None:
                 return False
-            self.tell("Delete", gone, gone)
+            self.tell("Delete", gone, gone, ())
             for link in self._tables.collections(table.logical).values():
                 if isinstance(link, ManyToMany):
                     self._unlink_all(table, id, link)
@@ -259,7 +262,7 @@ class Writer:
     def close(self, table: Table, record: Record, values: Mapping[str, Any]) -> Record:
         """Change a row as a message of its own does (Merge, CloseIncident), past the rules for updates."""
         updated = self._changed(table, record.id, values)
-        self.tell("Update", updated, record)
+        self.tell("Update", updated, record, values)
         return updated
 
     def _automated(self, table: Table, record: Record) -> Record:
@@ -267,7 +270,7 @@ class Writer:
         if not values:
             return record
         after = self._changed(table, record.id, values)
-        self.tell("Update", after, record)
+        self.tell("Update", after, record, values)
         return after
 
 
@@ -290,7 +293,7 @@ def _no_transition(status: int, state: int) -> ODataError:
     return ODataError(400, "0x80048408", f"{status} is not a valid status code for state code {state}.")
 
 
-def _nobody(message: str, record: Record, before: Record | None) -> None:
+def _nobody(message: str, record: Record, before: Record | None, names: Collection[str]) -> None:
     """Hear of a write where nobody listens."""
 
 

@@ -9,6 +9,7 @@ import pytest
 from tests.unit.emulators.dynamics.client import Client
 
 
+@pytest.mark.fact("dynamics:token_errors", "dynamics:msal")
 @pytest.mark.parametrize(
     ("presented", "scope", "error", "code"),
     [
@@ -25,6 +26,7 @@ def test_entra_says_in_its_own_words_what_is_wrong(
     assert answer["error_description"].startswith(f"AADSTS{code}: ")
 
 
+@pytest.mark.fact("dynamics:discovery")
 def test_an_unknown_tenant_has_no_configuration(api: Client) -> None:
     answer = api.session.get(f"{api.url}/nobody/v2.0/.well-known/openid-configuration", timeout=10)
     assert (answer.status_code, answer.json()["error_codes"]) == (400, [90002])
@@ -32,6 +34,7 @@ def test_an_unknown_tenant_has_no_configuration(api: Client) -> None:
         api.application(authority=f"{api.url}/nobody")
 
 
+@pytest.mark.fact("dynamics:unauthorized")
 def test_without_a_living_token_there_is_only_the_challenge(api: Client) -> None:
     for header in ("", "Bearer nonsense", "Basic x"):
         answer = api.call("GET", "WhoAmI", Authorization=header)
@@ -43,6 +46,7 @@ def test_without_a_living_token_there_is_only_the_challenge(api: Client) -> None
     assert set(api.get("WhoAmI")) == {"@odata.context", "BusinessUnitId", "UserId", "OrganizationId"}
 
 
+@pytest.mark.fact("dynamics:service_document")
 def test_the_service_document_lists_the_sets(api: Client) -> None:
     document = api.get("")
     assert {"name": "contacts", "kind": "EntitySet", "url": "contacts"} in document["value"]
@@ -57,10 +61,12 @@ def test_what_is_unsupported_says_so_by_name_and_what_is_nowhere_is_not_found(ap
     assert api.session.get(f"{api.url}/elsewhere", timeout=10).status_code == 501
 
 
+@pytest.mark.fact("dynamics:url_length")
 def test_an_address_may_not_be_longer_than_dataverse_takes(api: Client) -> None:
     assert api.refused("GET", "contacts?$filter=" + "x" * 32_760)[0] == 414
 
 
+@pytest.mark.fact("dynamics:limits", "dynamics:limit_headers")
 def test_limits_answer_429_with_the_wait_and_count_a_batch_once(api: Client) -> None:
     api.control("knobs", {"limits": True, "window_requests": 2, "window_seconds": 100})
     try:
