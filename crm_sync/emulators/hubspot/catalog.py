@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,15 @@ BORN = "2026-01-01T00:00:00Z"
 
 def declared_objects(more: Mapping[str, Any] | None = None) -> dict[str, ObjectDeclaration]:
     """Return the standard objects, and what a file of declarations adds: fields, and custom objects."""
+    return _read_all(more) if more else dict(_standard())
+
+
+@cache
+def _standard() -> Mapping[str, ObjectDeclaration]:
+    return _read_all(None)
+
+
+def _read_all(more: Mapping[str, Any] | None) -> dict[str, ObjectDeclaration]:
     here = Path(__file__).parent
     documents = [tomllib.loads((here / file).read_text(encoding="utf-8")) for file in FILES[:-1]]
     objects = load(here / FILES[-1], merged(merged(*documents), more))
