@@ -12,6 +12,7 @@ Faults strike when an event is first looked at (object: that of the event; path:
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 
 import orjson
 
-from crm_sync.emulators.posting import Event, Outgoing, Policy, Reply, Subscription, post
+from crm_sync.emulators.posting import GIVEN_UP, Event, Outgoing, Policy, Reply, Subscription, Verdict, post
 from crm_sync.emulators.state import State
 from crm_sync.emulators.striking import Faults
 
@@ -36,6 +37,8 @@ CREATE INDEX IF NOT EXISTS hook_event_waiting ON hook_event (due_us, turn) WHERE
 KEPT = 100_000
 """Events that are over and still told by `events`; older ones are forgotten."""
 
+LONGEST_STOP_SECONDS = 2.0
+log = logging.getLogger(__name__)
 Post = Callable[[Outgoing, float], Reply | None]
 
 
@@ -126,9 +129,14 @@ class Hooks:
         with self._sending:
             while (batch := self._next_batch()) is not None:
                 subscription, events, numbers = batch
-                outgoing = self.policy.compose(subscription, events)
+                try:
+                    outgoing = self.policy.compose(subscription, events)
+                except Exception:  # what one event breaks must not keep the others
+                    log.exception("Events %s for %s cannot be put into a request", numbers, subscription.url)
+                    self._settle(numbers, GIVEN_UP)
+                    continue
                 reply = self.post(outgoing, self.policy.timeout_seconds)
-                self._settle(numbers, reply, max(event.attempt for event in events))
+                self._settle(numbers, self.policy.judge(reply, max(event.attempt for event in events)))
                 sent += 1
         return sent
 
@@ -198,8 +206,7 @@ class Hooks:
             else:
                 db.execute("UPDATE hook_event SET due_us = ?, alone = 1 WHERE number = ?", (until_us, number))
 
-    def _settle(self, numbers: list[int], reply: Reply | None, attempt: int) -> None:
-        verdict = self.policy.judge(reply, attempt)
+    def _settle(self, numbers: list[int], verdict: Verdict) -> None:
         at = orjson.dumps(numbers).decode()
         with self.state.transaction() as db:
             due = self.state.now_us() + round((verdict.retry_seconds or 0.0) * 1_000_000)
@@ -221,11 +228,11 @@ class Hooks:
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish the request that is under way and send no more; what waits is sent after the next `start`."""
+        """Send no more; what waits, and what is under way for long, is sent after the next `start`."""
         self._stopped = True
         self._wake()
         if self._thread is not None:
-            self._thread.join(self.policy.timeout_seconds + 1)
+            self._thread.join(min(self.policy.timeout_seconds, LONGEST_STOP_SECONDS))
             self._thread = None
 
     def _wake(self) -> None:

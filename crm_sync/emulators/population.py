@@ -110,8 +110,8 @@ class _Inventor:
 
     def email(self, local: str, host: str) -> str:
         """Return an address nobody has."""
-        local = f"{local}.{self.mark}" if self.mark else local
-        candidate, number = f"{local}@{host}", 1
+        local = f"{local}.b{self.mark}-" if self.mark else local  # "b1-" and "b12-" never meet, whatever follows
+        candidate, number = f"{local.rstrip('-')}@{host}", 1
         while candidate in self.emails:
             number += 1
             candidate = f"{local}{number}@{host}"
@@ -121,7 +121,7 @@ class _Inventor:
     def host(self, name: str) -> str:
         """Return a host nobody has."""
         base = f"{ascii_word(name)}-{self.mark}-" if self.mark else ascii_word(name)
-        candidate, number = f"{base}.example", 1
+        candidate, number = f"{base.rstrip('-')}.example", 1
         while candidate in self.hosts:
             number += 1
             candidate = f"{base}{number}.example"

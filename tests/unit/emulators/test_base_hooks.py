@@ -32,7 +32,7 @@ class Plain:
         return {"type": "any", **facts}
 
     def compose(self, subscription: Subscription, events: Sequence[Event]) -> Outgoing:
-        rows = [{**one.body, "attempt": one.attempt} for one in events]
+        rows = [{"n": one.body["n"], "attempt": one.attempt} for one in events]
         return Outgoing(subscription.url, orjson.dumps(rows), {"content-type": "application/json"})
 
     def judge(self, reply: Reply | None, attempt: int) -> Verdict:
@@ -115,6 +115,16 @@ def test_what_is_not_accepted_is_tried_again_when_the_policy_says(world: World) 
     world.emit(3)
     world.hooks.deliver_due()
     assert world.hooks.events("given_up")[0]["body"] == {"n": 3}
+
+
+def test_an_event_that_cannot_be_told_keeps_no_other(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    with world.state.transaction():
+        world.hooks.emit(world.subscription, {"m": 1})
+    world.hooks.deliver_due()
+    world.emit(2)
+    world.hooks.deliver_due()
+    assert world.receiver.numbers() == [[2]] and world.states() == ["given_up", "accepted"]
+    assert "cannot be put into a request" in caplog.text
 
 
 def test_a_lost_event_is_never_sent(world: World) -> None:

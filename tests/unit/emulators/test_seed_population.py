@@ -221,6 +221,17 @@ def test_a_large_population_is_made_of_blocks_that_share_nothing(
     assert not seed_once(tmp_path, seed=3, accounts=50, contacts=250)
 
 
+def test_blocks_never_meet_however_their_addresses_are_numbered() -> None:
+    emails: Counter[str] = Counter()
+    hosts: Counter[str] = Counter()
+    for block in (0, 1, 11, 12):
+        world = invent(5, 200, 2000, block)  # the same names in each
+        emails.update({person.email for person in world.people} | {person.other_email for person in world.people})
+        hosts.update({company.host for company in world.companies})
+    assert max(emails.values()) == max(hosts.values()) == 1
+    assert any(re.search(r"\.b1-2@", email) for email in emails) and len(emails) > 12_000
+
+
 def test_connections_of_one_kind_are_filled_from_one_world(tmp_path: Path) -> None:
     places = {"eu": "hubspot", "us": "hubspot"}
     assert seed_once(tmp_path, seed=3, accounts=10, contacts=60, connections=places, everywhere=True)
