@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS record (
     created_us INTEGER NOT NULL, modified_us INTEGER NOT NULL,
     deleted INTEGER NOT NULL DEFAULT 0, merged_into TEXT, doc TEXT NOT NULL, PRIMARY KEY (object, id));
 DROP INDEX IF EXISTS record_by_modified;
+CREATE INDEX IF NOT EXISTS record_by_id ON record (object, deleted, id);
 CREATE INDEX IF NOT EXISTS record_by_modification ON record (object, modified_us, id, deleted);
 CREATE INDEX IF NOT EXISTS record_by_seq ON record (object, seq);
 CREATE INDEX IF NOT EXISTS record_deleted ON record (object, modified_us, id) WHERE deleted = 1;
