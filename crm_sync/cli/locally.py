@@ -58,6 +58,9 @@ def emulate(
     declarations: Annotated[Path | None, typer.Option(help="TOML: further objects and fields, by CRM.")] = None,
     faults: Annotated[Path | None, typer.Option(help="TOML or JSON: faults that wait, by CRM.")] = None,
     limits: Annotated[bool, typer.Option("--limits", help="Enforce the CRMs' rate limits and quotas.")] = False,
+    crossroads: Annotated[
+        int | None, typer.Option(metavar="PORT", help="Also a proxy that answers for the CRMs' own host names.")
+    ] = None,
     port: Annotated[
         list[str] | None, typer.Option(metavar="NAME=PORT", help="May be repeated; else free ones.")
     ] = None,
@@ -91,6 +94,7 @@ def emulate(
     options = [*population(seed, accounts, contacts), *emulator_ports(port, "--port", chosen)]
     options += [] if seed is None or invalid_share is None else ["--invalid-share", str(invalid_share)]
     options += ["--everywhere"] * everywhere + ["--limits"] * limits
+    options += [] if crossroads is None else ["--crossroads", str(crossroads)]
     options += [text for one in connection or () for text in ("--connection", one)]
     options += [] if declarations is None else ["--declarations", str(declarations.absolute())]
     options += [] if faults is None else ["--faults", str(faults.absolute())]

@@ -34,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
         out.add_argument(f"--{crm}-port", type=int, metavar="N", help=f"the same as --port {crm}=N")
     out.add_argument("--declarations", type=Path, metavar="FILE", help="TOML: further objects and fields, by CRM")
     out.add_argument("--faults", type=Path, metavar="FILE", help="TOML or JSON: faults that wait, by CRM")
+    out.add_argument("--crossroads", type=int, metavar="N", help="also a proxy for clients whose hosts are built in")
     out.add_argument("--limits", action="store_true", help="enforce the CRMs' rate limits and quotas")
     out.add_argument("--knob", action="append", default=[], metavar="NAME=NUMBER", help="such as index_lag_seconds=5")
     out.add_argument("--token-seconds", type=float, default=1800.0, help="life of an access token")
@@ -72,6 +73,7 @@ def planned(given: argparse.Namespace) -> Plan:
         {"limits": given.limits} | {name: float(n or 1) for name, _, n in (one.partition("=") for one in given.knob)},
         read_more(given.declarations, kinds) if given.declarations else {},
         read_faults(given.faults, kinds) if given.faults else {},
+        given.crossroads,
     )
 
 

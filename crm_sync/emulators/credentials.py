@@ -22,6 +22,7 @@ from crm_sync.emulators.state import State
 
 NAMES = (
     "localhost", "login.salesforce.com", "test.salesforce.com", "*.salesforce.com", "*.my.salesforce.com",
+    "*.sandbox.my.salesforce.com", "*.develop.my.salesforce.com", "*.scratch.my.salesforce.com",
     "api.hubapi.com", "api.hubspot.com", "login.microsoftonline.com", "*.dynamics.com", "*.crm.dynamics.com",
     "*.api.crm.dynamics.com",
 )  # fmt: skip

@@ -108,6 +108,8 @@ def environment(addresses: Mapping[str, Any]) -> dict[str, str]:
     Names begin with that of the connection: SALESFORCE_URL, EU_TOKEN.
     """
     out = {"CRM_SYNC_CA_BUNDLE": str(addresses["ca_bundle"])}
+    if "crossroads" in addresses:
+        out["EMULATORS_PROXY"] = addresses["crossroads"]
     for name, one in addresses.items():
         if not isinstance(one, dict):
             continue

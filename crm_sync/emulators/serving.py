@@ -28,6 +28,7 @@ from starlette.types import ASGIApp
 from crm_sync.emulators import matrix
 from crm_sync.emulators.control import build_control
 from crm_sync.emulators.credentials import app_key, certificates, credentials, write_private
+from crm_sync.emulators.crossroads import Crossroads
 from crm_sync.emulators.declarations import merged
 from crm_sync.emulators.desk import Desk
 from crm_sync.emulators.faults import Fault, FaultMiddleware, Faults
@@ -53,6 +54,7 @@ class Plan:
     knobs         as in EmulatorSettings
     declared      CRM or connection -> further objects and fields, as `declarations.read_more` returns them
     faults        CRM or connection -> faults that wait from the start, as the control API takes them
+    crossroads    port of the proxy for clients whose hosts are built in (0: a free one); None: no proxy
     """
 
     state_dir: Path
@@ -62,6 +64,7 @@ class Plan:
     knobs: Mapping[str, Any] = field(default_factory=dict)
     declared: Mapping[str, Any] = field(default_factory=dict)
     faults: Mapping[str, Any] = field(default_factory=dict)
+    crossroads: int | None = None
 
 
 def addresses_file(state_dir: Path) -> Path:
@@ -238,6 +241,15 @@ async def _run(plan: Plan, running: list[Running], bundle: Path) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+    ports: dict[str, int] = {}
+    for one in running:
+        ports.setdefault(one.address["crm"], one.socket.getsockname()[1])
+    crossroads, led = Crossroads(ports), ""
+    if plan.crossroads is not None:
+        try:
+            led = await crossroads.start(plan.crossroads)
+        except OSError as error:
+            raise CannotServe(f"Port {plan.crossroads} for --crossroads cannot be opened ({error.strerror}).") from None
     tasks = [asyncio.create_task(one.server.serve(sockets=[one.socket])) for one in running]
     while not all(one.server.started for one in running):
         if any(task.done() for task in tasks):
@@ -246,9 +258,10 @@ async def _run(plan: Plan, running: list[Running], bundle: Path) -> None:
         await asyncio.sleep(0.01)
     else:
         addresses: dict[str, Any] = {"pid": os.getpid(), "ca_bundle": str(bundle.absolute())}
-        addresses |= {one.name: one.address for one in running}
+        addresses |= ({"crossroads": led} if led else {}) | {one.name: one.address for one in running}
         write_private(addresses_file(plan.state_dir), json.dumps(addresses, indent=2).encode())
         for one in running:
             sys.stdout.write(f"{one.name}: {one.address['url']}\n")
         sys.stdout.flush()
     await asyncio.gather(*tasks)
+    crossroads.stop()

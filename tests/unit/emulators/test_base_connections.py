@@ -92,7 +92,7 @@ def test_declarations_are_merged_with_the_built_in_ones(tmp_path: Path) -> None:
 def test_two_of_one_kind_have_their_own_ports_records_and_snapshots(tmp_path: Path) -> None:
     faults = tmp_path / "faults.toml"
     faults.write_text('[[us]]\naction = "status"\nstatus = 503\n')
-    options = ("--connection", "eu=hubspot", "--connection", "us=hubspot", "--faults", str(faults))
+    options = ("--connection", "eu=hubspot", "--connection", "us=hubspot", "--faults", str(faults), "--crossroads", "0")
 
     with EmulatorProcess(tmp_path / "state", options=options) as process, requests.Session() as http:
         http.trust_env, http.verify = False, process.addresses["ca_bundle"]
@@ -117,3 +117,10 @@ def test_two_of_one_kind_have_their_own_ports_records_and_snapshots(tmp_path: Pa
         answers = [http.get(f"{process.addresses[name]['url']}/crm/v3/none", timeout=10) for name in ("us", "eu", "us")]
         assert answers[0].status_code == 503 and 503 not in (answers[1].status_code, answers[2].status_code)
         assert call("us", "GET", "faults/log")["log"][0]["action"] == "status"
+
+        proxy = {"https": environment(process.addresses)["EMULATORS_PROXY"]}
+        led = http.get("https://api.hubapi.com/__emulator__/find?object=contacts&field=id&value=" + id, proxies=proxy)
+        assert led.json()["records"][0]["values"]["email"] == "a@x.test", "the first of its kind"
+        for elsewhere in ("https://example.org/", "https://login.salesforce.com/"):
+            with pytest.raises(requests.exceptions.ProxyError):
+                http.get(elsewhere, proxies=proxy, timeout=10)
