@@ -41,6 +41,7 @@ def build(state: State, faults: Faults, settings: EmulatorSettings) -> Starlette
     app.router.redirect_slashes = False
     app.state.desk = portal.desk
     app.state.hooks = portal.hooks
+    app.state.late_commit = True  # late.py: with associations and webhooks
     app.state.endpoints = [(one.method, shown) for one, _, shown in served]
     return app
 
@@ -80,7 +81,7 @@ class Front:
             if not one.open:
                 headers |= self._admit(call, one, authorization)
             status, body = one.handler(call)
-            if status == 201 and body is not None and "id" in body:
+            if status == 201 and isinstance(body, dict) and "id" in body:
                 headers["Location"] = f"{call.base}{call.path}/{body['id']}"
         except Refusal as refused:
             headers |= refused.headers
@@ -107,7 +108,7 @@ class Front:
         return headers
 
 
-def _json(status: int, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> Response:
+def _json(status: int, body: Any, headers: Mapping[str, str]) -> Response:
     if body is None:
         return Response(status_code=status, headers=dict(headers))
     return Response(

@@ -15,8 +15,8 @@ from crm_sync.emulators.state import Record
 MAX_INPUTS, MAX_HISTORIC = 100, 50
 
 Input = Mapping[str, Any]
-Answer = tuple[int, dict[str, Any] | None]
-"""HTTP status and body."""
+Answer = tuple[int, Any]
+"""HTTP status and body: an object, an array, or None for no body."""
 
 
 def envelope(

@@ -33,10 +33,13 @@ class Conditions:
         self.params: list[Any] = []
 
     def where(self, groups: list[list[Filter]], words: str) -> str:
-        """Return the condition of filter groups (any of them, each in full) and of the words of `query`."""
-        alternatives = [" AND ".join(self._condition(one) for one in group) or "1" for group in groups]
-        filtered = " OR ".join(f"({one})" for one in alternatives) or "1"
-        return f"({filtered}) AND {self._worded(words)}" if words.split() else filtered
+        """Return the condition of filter groups (any of them, each in full) and of the words of `query`; "": all."""
+        alternatives = [" AND ".join(self._condition(one) for one in group) for group in groups]
+        if not all(alternatives):
+            alternatives = []
+            self.params.clear()
+        filtered = " OR ".join(f"({one})" for one in alternatives)
+        return f"({filtered or 1}) AND {self._worded(words)}" if words.split() else filtered
 
     def _worded(self, words: str) -> str:
         """Return that every word is found in one of the object's searched properties."""

@@ -39,6 +39,7 @@ class MetadataRoutes:
         group = f"{base}/groups/{{group}}"
         return [
             Endpoint("GET", base, lambda c: _results(known.all(c.object(), archived=c.flag("archived")))),
+            Endpoint("GET", "/properties/v2/{object}/properties", lambda c: (200, known.all(c.object()))),
             Endpoint("POST", base, lambda c: (201, known.create(c.object(), c.mapping()))),
             Endpoint("POST", f"{base}/batch/read", self._read_properties),
             Endpoint("POST", f"{base}/batch/create", self._create_properties),

@@ -40,21 +40,26 @@ class Records:
 
     def show(self, record: Record, names: Sequence[str] | None = None) -> dict[str, Any]:
         """Return a record as HubSpot shows it: the named properties (None: the default ones) and the technical ones."""
-        extra = self.catalog.traits(record.object)
-        fields = self.catalog.fields(record.object)
-        created, modified = instant(record.created_us), instant(record.modified_us)
-        shown: dict[str, Any] = {extra["created"]: created, "hs_object_id": record.id, extra["stamp"]: modified}
-        values = record.values
-        for name in names or extra["primary_properties"]:
-            if name not in shown and name in fields and not fields[name].extra.get("archived"):
-                shown[name] = values.get(name)
+        return self._shown(record, *self._shape(record.object, names))
+
+    def _shape(self, object: str, names: Sequence[str] | None) -> tuple[str, str, list[str]]:
+        """Return the properties of creation and last change, and those beside them that records show."""
+        traits, fields = self.catalog.traits(object), self.catalog.fields(object)
+        technical = (traits["created"], traits["stamp"], "hs_object_id")
+        asked = names or traits["primary_properties"]
+        known = [one for one in asked if one in fields and one not in technical]
+        return *technical[:2], [one for one in known if not fields[one].extra.get("archived")]
+
+    @staticmethod
+    def _shown(record: Record, created_name: str, stamp_name: str, names: Sequence[str]) -> dict[str, Any]:
+        created, modified, values = instant(record.created_us), instant(record.modified_us), record.values
+        properties: dict[str, Any] = {created_name: created, "hs_object_id": record.id, stamp_name: modified}
+        for name in names:
+            properties[name] = values.get(name)
         out: dict[str, Any] = {
-            "id": record.id,
-            "properties": shown,
-            "createdAt": created,
-            "updatedAt": modified,
+            "id": record.id, "properties": properties, "createdAt": created, "updatedAt": modified,
             "archived": record.deleted,
-        }
+        }  # fmt: skip
         if record.deleted:
             out["archivedAt"] = modified
         return out
@@ -63,8 +68,11 @@ class Records:
         self, records: Sequence[Record], names: Sequence[str] | None, historic: Sequence[str] = ()
     ) -> list[dict[str, Any]]:
         """Return records of one object, with the history of some properties where asked."""
-        shown = [self.show(one, names) for one in records]
-        if historic and records:
+        if not records:
+            return []
+        shape = self._shape(records[0].object, names)
+        shown = [self._shown(one, *shape) for one in records]
+        if historic:
             known = [name for name in historic if name in self.catalog.fields(records[0].object)]
             told = self.history.read(records, known)
             for one in shown:

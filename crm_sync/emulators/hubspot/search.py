@@ -50,7 +50,7 @@ class Search:
             where, params, order = self._plan(object, groups, words, sorts, lag, walk=True)
         found = self._state.scan(object, where=where, params=params, order=order, limit=limit, offset=offset)
         names = document.get("properties") or None
-        body: dict[str, Any] = {"total": total, "results": [self._records.show(one, names) for one in found]}
+        body: dict[str, Any] = {"total": total, "results": self._records.show_all(found, names)}
         if offset + len(found) < total and found:
             body["paging"] = {"next": {"after": str(offset + len(found))}}
         return 200, body
@@ -63,7 +63,7 @@ class Search:
         where = conditions.where(groups, words)
         params = list(conditions.params)
         if lag_seconds > 0:
-            where = f"({where}) AND modified_us <= ?"
+            where = f"({where or 1}) AND modified_us <= ?"
             params.append(self._state.now_us() - int(lag_seconds * 1_000_000))
         return where, params, conditions.order(sorts)
 

@@ -22,6 +22,7 @@ def test_properties_come_in_one_list(inside: Inside) -> None:
     assert found["email"]["hubspotDefined"] is True and found["email"]["type"] == "string"
     assert found["hs_object_id"]["modificationMetadata"]["readOnlyValue"] is True
     assert found["hubspot_owner_id"]["referencedObjectType"] == "OWNER"
+    assert inside.get("/properties/v2/contact/properties") == list(found.values())
     stages = {one["name"]: one for one in inside.get("/crm/v3/properties/deals")["results"]}["dealstage"]["options"]
     assert [one["value"] for one in stages][:2] == ["appointmentscheduled", "qualifiedtobuy"]
 

@@ -56,6 +56,7 @@ def test_groups_are_alternatives_and_filters_at_the_top_are_a_group(inside: Insi
     groups = [{"filters": [where("firstname", "EQ", name)]} for name in ("bo", "nobody")]
     assert inside.post(SEARCH, {"filterGroups": groups})["total"] == 1
     assert inside.post(SEARCH, {"filters": [where("firstname", "EQ", "ann")]})["total"] == 2
+    assert inside.post(SEARCH, {"filterGroups": [groups[0], {"filters": []}], "query": "acme"})["total"] == 2
     six = {"filters": [where("firstname", "EQ", "x")] * 6}
     for wrong in ([six] * 4, [{"filters": six["filters"] * 2}], [{"filters": [where("firstname", "EQ", "x")]}] * 6):
         assert inside.refused("POST", SEARCH, {"filterGroups": wrong}) == (400, "VALIDATION_ERROR")
