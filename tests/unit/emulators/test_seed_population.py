@@ -221,6 +221,34 @@ def test_a_large_population_is_made_of_blocks_that_share_nothing(
     assert not seed_once(tmp_path, seed=3, accounts=50, contacts=250)
 
 
+def test_a_seeding_that_ends_between_blocks_goes_on_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from crm_sync.emulators import seeding
+
+    wanted = {"seed": 3, "accounts": 10, "contacts": 60, "connections": {"salesforce": "salesforce"}}
+    monkeypatch.setattr(seeding, "BLOCK", 20)
+    monkeypatch.setattr(seeding, "system_clock", lambda: NOW)
+    assert seed_once(tmp_path / "whole", **wanted)  # type: ignore[arg-type]
+    real, blocks = seeding._fill, list[int]()
+
+    def fill(*given: object, last: bool) -> None:
+        if given[-1] == 2 and 2 not in blocks:
+            blocks.append(2)
+            raise KeyboardInterrupt
+        blocks.append(int(str(given[-1])))
+        real(*given, last=last)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(seeding, "_fill", fill)
+    with pytest.raises(KeyboardInterrupt):
+        seed_once(tmp_path / "parts", **wanted)  # type: ignore[arg-type]
+    assert seed_once(tmp_path / "parts", **wanted) and blocks == [0, 1, 2, 2]  # type: ignore[arg-type]
+    found = []
+    for name in ("whole", "parts"):
+        with closing(open_state(tmp_path / name, "salesforce")) as state:
+            found.append([state.scan(object) for object in OBJECTS["salesforce"]])
+        found[-1].append(truth_file(tmp_path / name).read_bytes())  # type: ignore[arg-type]
+    assert found[0] == found[1] and len(found[0][1]) > 20
+
+
 def test_blocks_never_meet_however_their_addresses_are_numbered() -> None:
     emails: Counter[str] = Counter()
     hosts: Counter[str] = Counter()
