@@ -18,7 +18,7 @@ from crm_sync.emulators.salesforce.failures import Failure, Problem, Unsupported
 from crm_sync.emulators.salesforce.moments import stamp
 from crm_sync.emulators.salesforce.reading import visible
 from crm_sync.emulators.salesforce.resolving import find_object, find_path
-from crm_sync.emulators.salesforce.schema import Org
+from crm_sync.emulators.salesforce.schema import COLUMNS, Org, key_field
 from crm_sync.emulators.salesforce.soql import days
 from crm_sync.emulators.salesforce.soql.parsing import DATES
 from crm_sync.emulators.salesforce.soql.tree import (
@@ -49,6 +49,7 @@ class Compiler:
         """Prepare; `deleted` includes the recycle bin; `names` numbers the tables of one statement."""
         self.org, self.query, self.sobject, self.deleted, self.table = org, query, sobject, deleted, table
         self.names = names or count(1)
+        self._columns: dict[str, Column] = {}
 
     def source(self) -> Sql:
         """Return FROM and WHERE with their parameters."""
@@ -64,9 +65,24 @@ class Compiler:
         return f"FROM record {self.table} WHERE {' AND '.join(conditions)}", params
 
     def order(self) -> str:
-        """Return the ORDER BY of rows; ids decide where nothing else does."""
+        """Return the ORDER BY of rows; ids decide where nothing else does.
+
+        Where a condition finds few records by an index, a plus keeps SQLite from reading all of them in order instead.
+        """
         keys = [self.ordered(one) for one in self.query.order]
-        return ", ".join([*keys, f"{self.table}.id"])
+        plus = "+" if self.selective(self.query.where) else ""
+        return ", ".join(f"{plus}{key}" for key in [*keys, f"{self.table}.id"])
+
+    def selective(self, node: Node | None) -> bool:
+        """Tell whether a condition is such that an index serves it."""
+        if isinstance(node, Join):
+            return node.word == "and" and any(self.selective(part) for part in node.parts)
+        if not isinstance(node, Compare) or not isinstance(node.left, Token):
+            return False
+        field = find_path(self.org, self.query, self.sobject, node.left)[0]
+        if node.operator in ("=", "in") and (field.type == "reference" or key_field(field)):
+            return field.name not in COLUMNS
+        return COLUMNS.get(field.name) == "modified_us" and node.operator in (">", ">=", "=")
 
     def ordered(self, order: Order) -> str:
         found = self.operand(order.key)
@@ -81,8 +97,12 @@ class Compiler:
     def operand(self, operand: Operand) -> Column:
         """Return a path or a date function as SQL."""
         if isinstance(operand, Token):
-            path = find_path(self.org, self.query, self.sobject, operand)
-            return column(self.org, path, self.table, self.names)
+            known = self._columns.get(operand.text.casefold())
+            if known is None:  # the same path is the same SQL everywhere: GROUP BY depends on it
+                path = find_path(self.org, self.query, self.sobject, operand)
+                known = column(self.org, path, self.table, self.names)
+                self._columns[operand.text.casefold()] = known
+            return known
         if operand.name in DATES and operand.inner is not None:
             return counted(operand.name, self.operand(operand.inner))
         raise Unsupported(f"SOQL {operand.text} at this place in: {self.query.text}")

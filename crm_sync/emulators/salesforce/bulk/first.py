@@ -251,7 +251,8 @@ class FirstBulk:
             self.jobs.parts.add(batch["id"], [table.header()])
         total = 0
         with snapshot(self.jobs.state) as db:
-            sql = f"SELECT {columns('r')} {source} ORDER BY {compiler.order()} LIMIT ?"
+            order = f" ORDER BY {compiler.order()}" if query.order else ""
+            sql = f"SELECT {columns('r')} {source}{order} LIMIT ?"
             cursor = db.execute(sql, (*params, -1 if query.limit is None else query.limit))
             while records := cursor.fetchmany(PIECE):
                 if job["contentType"] == "CSV":

@@ -73,7 +73,8 @@ class QueryRun:
         table = Table(self.org, sobject, paths, delimiter, ending)
         compiler = Compiler(self.org, query, sobject, deleted=job["operation"] == "queryAll")
         source, params = compiler.source()
-        sql = f"SELECT {columns('r')} {source} ORDER BY {compiler.order()} LIMIT ?"
+        order = f" ORDER BY {compiler.order()}" if query.order else ""
+        sql = f"SELECT {columns('r')} {source}{order} LIMIT ?"
         self.jobs.parts.drop(job["id"])
         total = 0
         with snapshot(self.jobs.state) as db:

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
 
 from crm_sync.emulators.faults import Faults
+from crm_sync.emulators.salesforce.app import build
 from crm_sync.emulators.salesforce.auth import Doorman
 from crm_sync.emulators.salesforce.grants import Grants
 from crm_sync.emulators.salesforce.rest import Rest
@@ -15,6 +17,7 @@ from crm_sync.emulators.salesforce.schema import Org
 from crm_sync.emulators.settings import EmulatorSettings
 from crm_sync.emulators.state import State
 from tests.unit.emulators.salesforce.desk_clock import DeskClock, Front
+from tests.unit.emulators.salesforce.wire import Wire
 
 
 @pytest.fixture
@@ -23,8 +26,9 @@ def clock() -> DeskClock:
 
 
 @pytest.fixture
-def state(tmp_path: Path, clock: DeskClock) -> Iterator[State]:
+def state(tmp_path: Path, clock: DeskClock, faults: Faults) -> Iterator[State]:
     made = State(tmp_path / "org.sqlite", clock, resolution_us=1_000_000)
+    made.postpone(faults.lateness)
     yield made
     made.close()
 
@@ -65,5 +69,23 @@ def grants(org: Org, doorman: Doorman) -> Grants:
 
 
 @pytest.fixture
+def app(state: State, faults: Faults, settings: EmulatorSettings) -> Starlette:
+    return build(state, faults, settings)
+
+
+@pytest.fixture
+def wire(app: Starlette) -> Wire:
+    made = Wire(app)
+    made.sign_in()
+    return made
+
+
+@pytest.fixture
 def front(org: Org, doorman: Doorman, clock: DeskClock) -> Front:
     return Front(Rest(org, doorman, url="https://localhost:1"), clock)
+
+
+@pytest.fixture
+def key(front: Front) -> None:
+    """Give contacts the external id Key__c before the application starts (ask for it first)."""
+    front.key_field()

@@ -23,6 +23,7 @@ def refusal(doorman: Doorman, authorization: str | None) -> tuple[int, str]:
     return caught.value.status, caught.value.problems[0].code
 
 
+@pytest.mark.fact("salesforce:client_credentials", "salesforce:no_expires_in", "salesforce:invalid_session")
 def test_client_credentials_open_the_door_until_they_expire(grants: Grants, doorman: Doorman, clock: DeskClock) -> None:
     body = grants.token({"grant_type": "client_credentials", **APP}, None).body
     assert (body["instance_url"], body["token_type"]) == ("https://localhost:1", "Bearer")
@@ -32,6 +33,7 @@ def test_client_credentials_open_the_door_until_they_expire(grants: Grants, door
     assert refusal(doorman, f"Bearer {body['access_token']}") == (401, "INVALID_SESSION_ID")
 
 
+@pytest.mark.fact("salesforce:client_in_basic")
 def test_the_client_may_stand_in_http_basic(grants: Grants) -> None:
     good, bad = (base64.b64encode(text).decode() for text in (b"app:secret", b"app:wrong"))
     grant = {"grant_type": "client_credentials"}
@@ -40,6 +42,7 @@ def test_the_client_may_stand_in_http_basic(grants: Grants) -> None:
     assert grants.token(grant, "Basic ???").body["error"] == "invalid_client_id"
 
 
+@pytest.mark.fact("salesforce:oauth_errors")
 @pytest.mark.parametrize(
     ("form", "error"),
     [
@@ -56,11 +59,13 @@ def test_refused_grants(grants: Grants, form: dict[str, str], error: str) -> Non
     assert (answer.status, answer.body["error"]) == (400, error)
 
 
+@pytest.mark.fact("salesforce:password_grant")
 def test_other_grants(grants: Grants) -> None:
     assert grants.token({"grant_type": "refresh_token", **APP, "refresh_token": "refresh"}, None).status == 200
     assert grants.token({"grant_type": "password", **APP, "username": "u", "password": "password"}, None).status == 200
 
 
+@pytest.mark.fact("salesforce:invalid_session", "salesforce:invalid_auth_header")
 @pytest.mark.parametrize(
     ("header", "code"),
     [(None, "INVALID_SESSION_ID"), ("Bearer", "INVALID_SESSION_ID"), ("Bearer x", "INVALID_SESSION_ID"),
@@ -75,6 +80,7 @@ def test_tokens_survive_a_restart(state: State, faults: Faults, settings: Emulat
     Doorman(state, faults, settings).admit(f"Bearer {token}")
 
 
+@pytest.mark.fact("salesforce:limit_info", "salesforce:daily_limit", "salesforce:limits_resource")
 def test_the_quota_rolls_over_a_day_and_binds_only_when_told(
     doorman: Doorman, faults: Faults, clock: DeskClock
 ) -> None:

@@ -99,7 +99,8 @@ def test_the_clients_exceptions_carry_the_orgs_errors(org: Salesforce, address: 
         org.Contact.get("003Hs0000099999IAA")
     with pytest.raises(SalesforceGeneralError) as unsupported:
         org.restful("analytics/reports")
-    assert (unsupported.value.status, "GET /services/data/v59.0/analytics/reports" in str(unsupported.value)) == (501, True)
+    assert unsupported.value.status == 501
+    assert "GET /services/data/v59.0/analytics/reports" in str(unsupported.value)
     stranger = Salesforce(session_id="00D!nobody", instance_url=address["url"], session=org.session)
     with pytest.raises(SalesforceExpiredSession):
         stranger.limits()
@@ -115,6 +116,7 @@ def test_limits_bind_when_turned_on(org: Salesforce, session: requests.Session, 
     assert org.limits()
 
 
+@pytest.mark.fact("salesforce:content_type", "salesforce:uri_limit")
 def test_what_the_wire_looks_like(session: requests.Session, org: Salesforce, address: dict[str, str]) -> None:
     answer = session.get(f"{address['url']}/services/data/v59.0/limits/", headers=org.headers)
     assert answer.headers["Content-Type"] == "application/json;charset=UTF-8"
