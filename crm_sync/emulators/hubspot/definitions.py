@@ -27,6 +27,10 @@ TYPES = {
 }
 NAME = re.compile(r"^[a-z][a-z0-9_]{0,99}$")
 NEEDED = ("groupName", "name", "label", "type", "fieldType")
+LEGACY = (
+    "name", "label", "description", "groupName", "type", "fieldType", "options", "displayOrder", "hidden",
+    "calculated", "externalOptions", "hubspotDefined", "formField",
+)  # fmt: skip
 Shown = dict[str, Any]
 Group = dict[str, Any]
 
@@ -43,6 +47,15 @@ class Definitions:
         """Return all live (or all archived) definitions of an object."""
         fields = self._catalog.fields(object).values()
         return [self.show(object, one) for one in fields if bool(one.extra.get("archived")) == archived]
+
+    def legacy(self, object: str) -> list[Shown]:
+        """Return all live definitions as the legacy API (properties v1 and v2) shows them."""
+        out = []
+        for one in self.all(object):
+            told = one["modificationMetadata"]
+            read_only = {name: told[name] for name in ("readOnlyValue", "readOnlyDefinition")}
+            out.append({name: one[name] for name in LEGACY} | read_only | {"deleted": False})
+        return out
 
     def _find(self, object: str, name: str, *, archived: bool = False) -> FieldDeclaration:
         declared = self._catalog.fields(object).get(name)

@@ -39,7 +39,9 @@ class MetadataRoutes:
         group = f"{base}/groups/{{group}}"
         return [
             Endpoint("GET", base, lambda c: _results(known.all(c.object(), archived=c.flag("archived")))),
-            Endpoint("GET", "/properties/v2/{object}/properties", lambda c: (200, known.all(c.object()))),
+            Endpoint("GET", "/properties/v1/{object}/properties", lambda c: (200, known.legacy(c.object()))),
+            Endpoint("GET", "/properties/v2/{object}/properties", lambda c: (200, known.legacy(c.object()))),
+            Endpoint("GET", "/companies/v2/properties", lambda c: (200, known.legacy("companies"))),
             Endpoint("POST", base, lambda c: (201, known.create(c.object(), c.mapping()))),
             Endpoint("POST", f"{base}/batch/read", self._read_properties),
             Endpoint("POST", f"{base}/batch/create", self._create_properties),

@@ -34,6 +34,7 @@ class ObjectRoutes:
         objects, one, batch = "/crm/v3/objects/{object}", "/crm/v3/objects/{object}/{id}", self._batches
         return [
             Endpoint("GET", objects, self._list),
+            Endpoint("GET", "/crm/v4/objects/{object}", self._list, dated=False),
             Endpoint("POST", f"{objects}/search", lambda c: self._search.search(c.object(), c.mapping())),
             Endpoint(
                 "POST", f"{objects}/batch/read", lambda c: batch.read(c.object(), c.mapping(), c.flag("archived"))

@@ -14,6 +14,7 @@ from crm_sync.emulators.hubspot.consent import Consent
 from crm_sync.emulators.hubspot.definitions import Definitions
 from crm_sync.emulators.hubspot.desk import HubspotDesk
 from crm_sync.emulators.hubspot.events import Events
+from crm_sync.emulators.hubspot.former import Former
 from crm_sync.emulators.hubspot.history import History
 from crm_sync.emulators.hubspot.identity import Identity
 from crm_sync.emulators.hubspot.late import Late
@@ -55,10 +56,11 @@ class Portal:
 
         records = Records(state, self.catalog, History(state), Identity(state))
         properties = Properties(self.catalog, picks)
-        writer = Writer(records, properties, associations, pipelines, events, self.late, faults)
+        former = Former(state)
+        writer = Writer(records, properties, associations, pipelines, events, self.late, former, faults)
         self.desk = HubspotDesk(records, writer, associations)
         self._objects = ObjectRoutes(
-            records, writer, Batches(records, writer, faults), Search(records, faults), associations
+            records, writer, Batches(records, writer, faults), Search(records, former, faults), associations
         )
         self._associations = AssociationRoutes(records, associations)
         self._metadata = MetadataRoutes(state, definitions, pipelines, Schemas(state, self.catalog, definitions, types))

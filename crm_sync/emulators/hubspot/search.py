@@ -1,7 +1,7 @@
 """Search: filters, words, one sort, offset paging up to 10,000, and an index that may lag.
 
-While the knob "index_lag_seconds" is above 0, or where the fault `index_lag` strikes, records changed more recently
-than that are not found (in a real portal they are found in their old state). Source: "Search the CRM".
+While the knob "index_lag_seconds" is above 0, or where the fault `index_lag` strikes, records are found as they were so
+many seconds ago (former.py). Source: "Search the CRM".
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 from crm_sync.emulators.faults import Faults
 from crm_sync.emulators.hubspot.batches import Answer
 from crm_sync.emulators.hubspot.filters import MAX_QUERY, Conditions, Filter, groups_of
+from crm_sync.emulators.hubspot.former import Former
 from crm_sync.emulators.hubspot.records import Records
 from crm_sync.emulators.hubspot.refusals import invalid
 
@@ -23,8 +24,8 @@ FEW = 2_000
 class Search:
     """Searches on records."""
 
-    def __init__(self, records: Records, faults: Faults) -> None:
-        self._records, self._faults = records, faults
+    def __init__(self, records: Records, former: Former, faults: Faults) -> None:
+        self._records, self._former, self._faults = records, former, faults
         self._state = records.state
 
     def _lag_seconds(self, object: str) -> float:
@@ -44,28 +45,28 @@ class Search:
             raise invalid(f"The maximum offset of a search is {MAX_RESULTS - 1}.")
         groups, sorts = groups_of(document), document.get("sorts") or []
         lag = self._lag_seconds(object)
-        where, params, order = self._plan(object, groups, words, sorts, lag, walk=False)
-        total = self._state.count(object, where=where, params=params)
-        if total > FEW:
-            where, params, order = self._plan(object, groups, words, sorts, lag, walk=True)
-        found = self._state.scan(object, where=where, params=params, order=order, limit=limit, offset=offset)
-        names = document.get("properties") or None
-        body: dict[str, Any] = {"total": total, "results": self._records.show_all(found, names)}
+        where, params, order = self._plan(object, groups, words, sorts, walk=False)
+        if lag > 0:
+            total, found = self._former.find(object, lag, where, params, order, limit, offset)
+        else:
+            total = self._state.count(object, where=where, params=params)
+            if total > FEW:
+                where, params, order = self._plan(object, groups, words, sorts, walk=True)
+            found = self._state.scan(object, where=where, params=params, order=order, limit=limit, offset=offset)
+        body: dict[str, Any] = {
+            "total": total, "results": self._records.show_all(found, document.get("properties") or None)
+        }  # fmt: skip
         if offset + len(found) < total and found:
             body["paging"] = {"next": {"after": str(offset + len(found))}}
         return 200, body
 
     def _plan(
-        self, object: str, groups: list[list[Filter]], words: str, sorts: list[Any], lag_seconds: float, *, walk: bool
+        self, object: str, groups: list[list[Filter]], words: str, sorts: list[Any], *, walk: bool
     ) -> tuple[str, list[Any], str]:
         """Return the SQL condition, its parameters and the SQL order of a search."""
         conditions = Conditions(self._records.catalog, object, walk=walk)
         where = conditions.where(groups, words)
-        params = list(conditions.params)
-        if lag_seconds > 0:
-            where = f"({where or 1}) AND modified_us <= ?"
-            params.append(self._state.now_us() - int(lag_seconds * 1_000_000))
-        return where, params, conditions.order(sorts)
+        return where, list(conditions.params), conditions.order(sorts)
 
 
 def _whole(document: Mapping[str, Any], name: str, default: int) -> int:

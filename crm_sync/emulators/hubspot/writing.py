@@ -11,6 +11,7 @@ from typing import Any
 from crm_sync.emulators.faults import Faults
 from crm_sync.emulators.hubspot.associations import Associations
 from crm_sync.emulators.hubspot.events import Events
+from crm_sync.emulators.hubspot.former import Former
 from crm_sync.emulators.hubspot.identity import ADDITIONAL, CONTACTS, addresses
 from crm_sync.emulators.hubspot.late import Late
 from crm_sync.emulators.hubspot.pipelines import Pipelines
@@ -36,11 +37,11 @@ class Writer:
 
     def __init__(
         self, records: Records, properties: Properties, associations: Associations, pipelines: Pipelines,
-        events: Events, late: Late, faults: Faults,
+        events: Events, late: Late, former: Former, faults: Faults,
     ) -> None:  # fmt: skip
         self._records, self._properties, self._associations = records, properties, associations
         self._pipelines, self._events, self._late, self._faults = pipelines, events, late, faults
-        self._state, self._identity = records.state, records.identity
+        self._state, self._identity, self._former = records.state, records.identity, former
 
     # -- what clients do
 
@@ -89,8 +90,10 @@ class Writer:
         if source is API:
             self._strike(object, id)
         with self._state.transaction():
-            if self._state.delete(object, id) is None:
+            record = self._state.get(object, id)
+            if record is None or self._state.delete(object, id) is None:
                 return False
+            self._former.keep(record)
             self._identity.release(object, id)
             self._associations.drop_all(object, id)
             self._events.deletion(object, id, source)
@@ -130,6 +133,7 @@ class Writer:
             id = new_id(self._state)
             for loser in (primary, other):
                 self._identity.release(object, loser.id)
+                self._former.keep(loser)
                 self._state.delete(object, loser.id, merged_into=id)
             created = min(primary.created_us, other.created_us)
             merged = self._state.insert(object, id, values, created_us=created, modified_us=now)
@@ -206,6 +210,7 @@ class Writer:
                 raise self._taken(error) from None
             if changed is None:
                 raise not_found(record.id)
+            self._former.keep(record)
             if differing:
                 self._records.history.keep(record, differing, changed.modified_us, source)
                 self._events.changes(changed, differing, source, delay_seconds)

@@ -54,6 +54,12 @@ def test_webhook_settings_have_a_path_of_their_own_in_each_version(inside: Insid
         assert inside.get(f"{path}/7/settings")["targetUrl"] == target["targetUrl"]
 
 
+def test_v4_lists_as_v3_does(inside: Inside) -> None:
+    id = inside.create(email="a@x.test")
+    assert inside.get("/crm/v4/objects/contacts") == inside.get(f"{OBJECTS}/contacts")
+    assert inside.get("/crm/v4/objects/contacts")["results"][0]["id"] == id
+
+
 def test_links_stay_in_the_version_that_was_asked(inside: Inside) -> None:
     for at in range(2):
         inside.create(firstname=f"n{at}")

@@ -22,7 +22,10 @@ def test_properties_come_in_one_list(inside: Inside) -> None:
     assert found["email"]["hubspotDefined"] is True and found["email"]["type"] == "string"
     assert found["hs_object_id"]["modificationMetadata"]["readOnlyValue"] is True
     assert found["hubspot_owner_id"]["referencedObjectType"] == "OWNER"
-    assert inside.get("/properties/v2/contact/properties") == list(found.values())
+    assert [one["name"] for one in inside.get("/properties/v2/contact/properties")] == list(found)
+    legacy = {one["name"]: one for one in inside.get("/properties/v1/companies/properties")}
+    assert legacy["hs_object_id"]["readOnlyValue"] is True and legacy["name"]["deleted"] is False
+    assert inside.get("/companies/v2/properties") == list(legacy.values())
     stages = {one["name"]: one for one in inside.get("/crm/v3/properties/deals")["results"]}["dealstage"]["options"]
     assert [one["value"] for one in stages][:2] == ["appointmentscheduled", "qualifiedtobuy"]
 

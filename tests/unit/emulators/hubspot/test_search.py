@@ -108,6 +108,26 @@ def test_the_index_lags_when_told_to(inside: Inside) -> None:
     assert inside.search("contacts") == [id]
 
 
+@pytest.mark.fact("hubspot:search_finds_old_state")
+def test_a_lagging_index_finds_records_as_they_were(inside: Inside) -> None:
+    first, second, third = (inside.create(firstname=name, city="Ulm") for name in "ABC")
+    inside.advance(100)
+    inside.faults.turn({"index_lag_seconds": 30})
+    inside.send("PATCH", f"{OBJECTS}/contacts/{first}", {"properties": {"city": "Bonn"}})
+    inside.send("DELETE", f"{OBJECTS}/contacts/{second}")
+    inside.advance(20)
+    inside.send("PATCH", f"{OBJECTS}/contacts/{first}", {"properties": {"city": "Kiel"}})
+    assert inside.search("contacts", where("city", "EQ", "ulm")) == [first, second, third]
+    changed = where("lastmodifieddate", "GT", 1_770_000_050_000)
+    assert inside.search("contacts", changed) == []
+    inside.advance(10)
+    assert inside.search("contacts", where("city", "EQ", "bonn")) == [first]
+    assert inside.search("contacts", changed) == [first]
+    inside.advance(20)
+    assert inside.search("contacts", where("city", "EQ", "kiel")) == [first]
+    assert inside.search("contacts", sorts=["-hs_object_id"]) == [third, first]
+
+
 @pytest.mark.parametrize(
     "given",
     [
