@@ -57,11 +57,10 @@ class Consent:
     # -- reading
 
     def _rows(self, email: str) -> dict[int, Row]:
-        with self._state.transaction() as db:
-            rows = db.execute(
-                "SELECT subscription, status, basis, explanation, at_us FROM hubspot_consent WHERE email = ?",
-                (email.lower(),),
-            ).fetchall()
+        rows = self._state.connection().execute(
+            "SELECT subscription, status, basis, explanation, at_us FROM hubspot_consent WHERE email = ?",
+            (email.lower(),),
+        )
         return {row[0]: row[1:] for row in rows}
 
     def old_statuses(self, email: str) -> list[Shown]:

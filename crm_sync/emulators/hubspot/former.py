@@ -54,7 +54,8 @@ class Former:
         condition = where or "1"
         total = db.execute(f"{SOURCE} SELECT count(*) FROM record WHERE {condition}", given).fetchone()[0]
         rows = db.execute(
-            f"{SOURCE} SELECT id, created_us, modified_us, doc FROM record WHERE {condition} ORDER BY {order} LIMIT ? OFFSET ?",
+            f"{SOURCE} SELECT id, created_us, modified_us, doc FROM record WHERE {condition}"
+            f" ORDER BY {order} LIMIT ? OFFSET ?",
             [*given, limit, offset],
         )
         found = [Record(object, id, 0, made, since, False, None, orjson.loads(doc)) for id, made, since, doc in rows]

@@ -57,13 +57,12 @@ class History:
         out: dict[str, dict[str, list[dict[str, Any]]]] = {one.id: {} for one in records}
         if not records or not names:
             return out
-        with self._state.transaction() as db:
-            rows = db.execute(
-                "SELECT id, property, at_us, value, source, source_id FROM hubspot_history WHERE object = ?"
-                " AND id IN (SELECT value FROM json_each(?)) AND property IN (SELECT value FROM json_each(?))"
-                " ORDER BY rowid DESC",
-                (records[0].object, orjson.dumps(list(out)).decode(), orjson.dumps(list(names)).decode()),
-            ).fetchall()
+        rows = self._state.connection().execute(
+            "SELECT id, property, at_us, value, source, source_id FROM hubspot_history WHERE object = ?"
+            " AND id IN (SELECT value FROM json_each(?)) AND property IN (SELECT value FROM json_each(?))"
+            " ORDER BY rowid DESC",
+            (records[0].object, orjson.dumps(list(out)).decode(), orjson.dumps(list(names)).decode()),
+        )
         for id, name, at_us, value, kind, source_id in rows:
             out[id].setdefault(name, []).append(_entry(value, at_us, Source(kind, source_id)))
         for one in records:

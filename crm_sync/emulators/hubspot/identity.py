@@ -43,8 +43,8 @@ class Identity:
         return self._state.get(CONTACTS, id) if id else None
 
     def _alias(self, email: str) -> str | None:
-        with self._state.transaction() as db:
-            row = db.execute("SELECT id FROM hubspot_alias WHERE email = ?", (email.lower(),)).fetchone()
+        db = self._state.connection()
+        row = db.execute("SELECT id FROM hubspot_alias WHERE email = ?", (email.lower(),)).fetchone()
         return str(row[0]) if row else None
 
     def claim(self, object: str, id: str, values: Mapping[str, Any]) -> None:
@@ -77,5 +77,5 @@ class Identity:
 
     def blocked(self, email: str) -> bool:
         """Tell whether nobody may have an address."""
-        with self._state.transaction() as db:
-            return db.execute("SELECT 1 FROM hubspot_blocked WHERE email = ?", (email.lower(),)).fetchone() is not None
+        db = self._state.connection()
+        return db.execute("SELECT 1 FROM hubspot_blocked WHERE email = ?", (email.lower(),)).fetchone() is not None

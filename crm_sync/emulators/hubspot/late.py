@@ -29,8 +29,8 @@ class Late:
         state.after_restore(self._look)
 
     def _look(self) -> None:
-        with self._state.transaction() as db:
-            self._next: int | None = db.execute("SELECT min(due_us) FROM hubspot_late").fetchone()[0]
+        db = self._state.connection()
+        self._next: int | None = db.execute("SELECT min(due_us) FROM hubspot_late").fetchone()[0]
 
     def _keep(self, record: Record, seconds: float, facts: Mapping[str, Any]) -> None:
         due = self._state.now_us() + round(seconds * 1_000_000)

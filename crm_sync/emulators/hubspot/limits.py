@@ -77,6 +77,12 @@ class Limits:
             "X-HubSpot-RateLimit-Secondly-Remaining": str(min(left, secondly - 1)),
         }
 
+    def of_today(self) -> tuple[int, int]:
+        """Return how many calls a day has, and how many were counted today."""
+        with self._lock:
+            same = self._day == self._state.now_us() // 86_400_000_000
+            return int(self._faults.knob("daily_limit", DAILY)), self._today if same else 0
+
     def _take(self, name: str, limit: int, seconds: float) -> tuple[bool, int]:
         with self._lock:
             window = self._windows.get(name)

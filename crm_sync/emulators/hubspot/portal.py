@@ -64,7 +64,9 @@ class Portal:
         )
         self._associations = AssociationRoutes(records, associations)
         self._metadata = MetadataRoutes(state, definitions, pipelines, Schemas(state, self.catalog, definitions, types))
-        self._services = ServiceRoutes(state, self.gate, Consent(state, writer), WebhookSettings(state, self.hooks))
+        self._services = ServiceRoutes(
+            state, self.gate, self.limits, Consent(state, writer), WebhookSettings(state, self.hooks)
+        )
 
     def endpoints(self) -> list[Endpoint]:
         """Return all endpoints, those that are called most first; of several that match a path the first counts."""

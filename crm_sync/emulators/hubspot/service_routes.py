@@ -1,4 +1,4 @@
-"""Endpoints beside the CRM: OAuth, communication preferences, webhook settings."""
+"""Endpoints beside the CRM: OAuth, the account, communication preferences, webhook settings."""
 
 from __future__ import annotations
 
@@ -9,21 +9,49 @@ from crm_sync.emulators.hubspot.auth import Gate
 from crm_sync.emulators.hubspot.batches import Answer, envelope, inputs_of
 from crm_sync.emulators.hubspot.calls import Call
 from crm_sync.emulators.hubspot.consent import DEFINITIONS, Consent
-from crm_sync.emulators.hubspot.refusals import Refusal, invalid
+from crm_sync.emulators.hubspot.limits import Limits
+from crm_sync.emulators.hubspot.properties import instant
+from crm_sync.emulators.hubspot.refusals import PORTAL_ID, Refusal, invalid
 from crm_sync.emulators.hubspot.routing import Endpoint, silent
 from crm_sync.emulators.hubspot.webhook_settings import WebhookSettings
 from crm_sync.emulators.state import State
+
+DAY_US = 86_400_000_000
+ACCOUNT = {
+    "portalId": PORTAL_ID, "accountType": "DEVELOPER_TEST", "timeZone": "UTC", "companyCurrency": "USD",
+    "currency": "USD", "additionalCurrencies": [], "utcOffset": "+00:00", "utcOffsetMilliseconds": 0,
+    "uiDomain": "app.hubspot.com", "dataHostingLocation": "na1",
+}  # fmt: skip
+
+
+def _results(found: list[dict[str, Any]]) -> Answer:
+    return 200, {"results": found}
 
 
 class ServiceRoutes:
     """The endpoints beside the CRM."""
 
-    def __init__(self, state: State, gate: Gate, consent: Consent, webhooks: WebhookSettings) -> None:
-        self._state, self._gate, self._consent, self._webhooks = state, gate, consent, webhooks
+    def __init__(self, state: State, gate: Gate, limits: Limits, consent: Consent, webhooks: WebhookSettings) -> None:
+        self._state, self._gate, self._limits = state, gate, limits
+        self._consent, self._webhooks = consent, webhooks
 
     def table(self) -> list[Endpoint]:
         """Return the endpoints; the first match counts."""
-        return [*self._oauth_table(), *self._consent_table(), *self._webhook_table()]
+        account = [
+            Endpoint("GET", "/account-info/v3/details", lambda c: (200, ACCOUNT)),
+            Endpoint("GET", "/account-info/v3/api-usage/daily/private-apps", self._usage),
+            Endpoint("GET", "/integrations/v1/me", lambda c: (200, ACCOUNT)),
+        ]
+        return [*self._oauth_table(), *account, *self._consent_table(), *self._webhook_table()]
+
+    # -- the account
+
+    def _usage(self, call: Call) -> Answer:
+        limit, used = self._limits.of_today()
+        now = instant(self._state.now_us())
+        midnight = instant((self._state.now_us() // DAY_US + 1) * DAY_US)
+        told = {"name": "private-apps-api-calls-daily", "usageLimit": limit, "currentUsage": used}
+        return _results([told | {"collectedAt": now, "fetchStatus": "SUCCESS", "resetsAt": midnight}])
 
     # -- OAuth
 

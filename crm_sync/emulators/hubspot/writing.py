@@ -129,6 +129,8 @@ class Writer:
         now = self._now()
         if object == CONTACTS:
             self._merge_identity(values, primary, other, now)
+        elif object == "companies":
+            self._join(values, primary, other, "domain", "hs_additional_domains")
         with self._state.transaction():
             id = new_id(self._state)
             for loser in (primary, other):
@@ -144,12 +146,17 @@ class Writer:
         return merged
 
     @staticmethod
-    def _merge_identity(values: dict[str, Any], primary: Record, other: Record, now_us: int) -> None:
-        known = [*addresses(primary.values.get(ADDITIONAL)), *addresses(other.values.get(ADDITIONAL))]
-        known += addresses(other.values.get("email"))
-        extra = [one for one in dict.fromkeys(known) if one != values.get("email")]
+    def _join(values: dict[str, Any], primary: Record, other: Record, name: str, additional: str) -> None:
+        """Keep the other record's address or domain among the additional ones."""
+        known = [*addresses(primary.values.get(additional)), *addresses(other.values.get(additional))]
+        known += addresses(other.values.get(name))
+        extra = [one for one in dict.fromkeys(known) if one != values.get(name)]
         if extra:
-            values[ADDITIONAL] = ";".join(extra)
+            values[additional] = ";".join(extra)
+
+    @staticmethod
+    def _merge_identity(values: dict[str, Any], primary: Record, other: Record, now_us: int) -> None:
+        Writer._join(values, primary, other, "email", ADDITIONAL)
         vids = ";".join(f"{one.id}:{now_us // 1000}" for one in (primary, other))
         before = [str(x.values.get("hs_calculated_merged_vids") or "") for x in (primary, other)]
         values["hs_calculated_merged_vids"] = ";".join(one for one in [*before, vids] if one)

@@ -62,6 +62,13 @@ def test_a_merge_keeps_the_associations_of_both_and_one_primary(inside: Inside) 
     assert labels == {one: [1, 279], two: [279]}
 
 
+@pytest.mark.fact("hubspot:additional_domains")
+def test_merged_companies_keep_both_domains(inside: Inside) -> None:
+    first, second = (inside.create("companies", domain=f"{one}.example") for one in "ab")
+    read = inside.read("companies", merge(inside, first, second, "companies"), "domain", "hs_additional_domains")
+    assert (read["domain"], read["hs_additional_domains"]) == ("a.example", "b.example")
+
+
 def test_what_cannot_be_merged(inside: Inside) -> None:
     id, note = inside.create(firstname="A"), inside.create("notes", hs_timestamp="1770000000000")
     assert inside.refused("POST", MERGE, {"primaryObjectId": id, "objectIdToMerge": id})[0] == 400

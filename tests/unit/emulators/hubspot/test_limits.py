@@ -58,3 +58,15 @@ def test_a_day_ends_at_midnight(inside: Inside) -> None:
     assert (over.status, over.body["policyName"]) == (429, "DAILY")
     inside.advance(86_400)
     assert inside.send("GET", CONTACTS).status == 200
+
+
+@pytest.mark.fact("hubspot:account_details")
+def test_the_account_tells_who_it_is_and_what_was_used_today(inside: Inside) -> None:
+    inside.faults.turn({"limits": True})
+    account = inside.get("/account-info/v3/details")
+    assert account == inside.get("/integrations/v1/me") and account["timeZone"] == "UTC" and account["portalId"]
+    (usage,) = inside.get("/account-info/v3/api-usage/daily/private-apps")["results"]
+    assert (usage["usageLimit"], usage["currentUsage"]) == (625_000, 3)
+    assert usage["resetsAt"] == "2026-02-03T00:00:00Z"
+    inside.advance(86_400)
+    assert inside.get("/account-info/v3/api-usage/daily/private-apps")["results"][0]["currentUsage"] == 1
