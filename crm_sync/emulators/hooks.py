@@ -49,9 +49,7 @@ class Hooks:
         """Prepare; `ca_bundle` is trusted besides the system's where a receiver speaks TLS. `start` begins to send."""
         self.state, self.faults, self.policy = state, faults, policy
         self.post: Post = lambda outgoing, seconds: post(outgoing, seconds, ca_bundle)
-        with state.transaction() as db:
-            for statement in SCHEMA.split(";\n"):
-                db.execute(statement)
+        state.connection().executescript(SCHEMA)
         self._subscriptions: dict[str, Subscription] | None = None
         self._woken = self._stopped = False
         self._sending = threading.Lock()
@@ -240,6 +238,7 @@ class Hooks:
         self.state.clock.wake()
 
     def _restored(self) -> None:
+        self.state.connection().executescript(SCHEMA)
         self._subscriptions = None
         self._wake()
 

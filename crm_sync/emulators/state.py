@@ -96,6 +96,7 @@ class State(Reading, Associating):
         self.after_restore(self._forget)
 
     def _forget(self) -> None:
+        self._db().executescript(SCHEMA + associating.SCHEMA)  # a snapshot may be older than this program
         self._uniques = self._load_uniques()
         self._late_due_us = self._next_late()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.server
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +12,11 @@ from typing import Any
 
 import orjson
 import pytest
+from starlette.applications import Starlette
+from starlette.types import Message
 
+from crm_sync.emulators.control import build_control
+from crm_sync.emulators.desk import Desk
 from crm_sync.emulators.hooks import Hooks
 from crm_sync.emulators.posting import ACCEPTED, GIVEN_UP, Event, Outgoing, Reply, Subscription, Verdict, post, retry
 from crm_sync.emulators.state import State
@@ -251,3 +256,40 @@ def test_the_thread_sends_after_the_commit_and_wakes_with_the_clock(
     hooks.stop()
     state.close()
     assert [[row["n"] for row in orjson.loads(body)] for body in listener[1]] == [[1], [2]]
+
+
+def test_receivers_are_managed_over_the_control_api(world: World) -> None:
+    app = build_control(Desk(world.state), world.faults, world.hooks)
+
+    def call(method: str, path: str, body: object = None) -> tuple[int, Any]:
+        return asyncio.run(asked(app, method, f"/__emulator__/{path}", body))
+
+    status, made = call("POST", "hooks", {"url": URL, "type": "contact.creation"})
+    assert (status, made["facts"]) == (200, {"type": "contact.creation"})
+    assert call("POST", "hooks", {"url": URL, "type": "unheard"}) == (400, {"error": "ValueError: no such type"})
+    assert [one["id"] for one in call("GET", "hooks")[1]["hooks"]] == [world.subscription, made["id"]]
+    world.emit(1)
+    world.hooks.deliver_due()
+    [event] = call("GET", "hooks/events?state=accepted")[1]["events"]
+    assert (event["body"], event["attempt"], event["object"]) == ({"n": 1}, 1, "contact")
+    assert call("DELETE", f"hooks?id={made['id']}")[0] == 200 and call("DELETE", "hooks?id=9")[0] == 404
+
+
+async def asked(app: Starlette, method: str, path: str, body: object) -> tuple[int, Any]:
+    """Call an application without a network."""
+    sent: list[Message] = []
+    content = b"" if body is None else orjson.dumps(body)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": content, "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    place, _, query = path.partition("?")
+    scope = {
+        "type": "http", "method": method, "path": place, "raw_path": place.encode(), "query_string": query.encode(),
+        "headers": [], "http_version": "1.1", "scheme": "https", "root_path": "",
+    }  # fmt: skip
+    await app(scope, receive, send)
+    return sent[0]["status"], orjson.loads(b"".join(message.get("body", b"") for message in sent[1:]))
