@@ -50,7 +50,7 @@ class World:
         environment = {
             "PATH": os.environ["PATH"], "HOME": str(place), "SESSION": session.name, "SESSION_DIR": str(place),
             "REQUESTS_CA_BUNDLE": bundle, "NODE_EXTRA_CA_CERTS": bundle, "RUNTIME__DLTHUB_TELEMETRY": "false",
-            "PYTHONDONTWRITEBYTECODE": "1", **self.environment,
+            "PYTHONDONTWRITEBYTECODE": "1", **self.environment, **session.settings,
         }  # fmt: skip
         done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=SECONDS)
         lines = [line for line in done.stdout.splitlines() if line.startswith('{"step"')]

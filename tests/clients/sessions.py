@@ -5,7 +5,8 @@ Belongs here: the list. Not here: the sessions themselves (python/, node/), how 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 STEPS = (
     "connect", "describe", "create", "upsert", "read_since", "pages", "update", "delete", "read_deleted", "batch",
@@ -23,12 +24,13 @@ class Crm:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One client's session; `more` are the steps beside those that every client has to do."""
+    """One client's session; `more`: steps beside those that every client has to do; `settings`: for its environment."""
 
     name: str
     script: str
     crm: Crm
     more: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -40,22 +42,20 @@ SALESFORCE = Crm("SALESFORCE_URL", "Contact", ("Email", "Phone"))
 HUBSPOT = Crm("HUBSPOT_URL", "contacts", ("email", "phone"))
 DYNAMICS = Crm("DYNAMICS_URL", "contact", ("emailaddress1", "telephone1"))
 
+BULK = ("bulk_2", "bulk_1")
 SESSIONS = (
+    Session("simple-salesforce", "simple_salesforce.session.py", SALESFORCE, (*BULK, "login_by_soap", "login_by_jwt")),
+    Session("jsforce", "jsforce.session.mjs", SALESFORCE, (*BULK, "login_by_soap"), {"PACKAGE": "jsforce"}),
     Session(
-        "simple-salesforce", "simple_salesforce.session.py", SALESFORCE, ("bulk_2", "bulk_1", "login_by_soap"),
+        "jsforce-node", "jsforce.session.mjs", SALESFORCE, (*BULK, "login_by_soap"),
+        {"PACKAGE": "@jsforce/jsforce-node"},
     ),
-    Session("jsforce", "jsforce.session.mjs", SALESFORCE, ("bulk_2", "bulk_1", "login_by_soap")),
     Session("dlt-salesforce", "dlt_salesforce.session.py", SALESFORCE),
     Session("hubspot-api-client", "hubspot_api_client.session.py", HUBSPOT, ("other_objects", "merge")),
     Session("hubspot-node", "hubspot_api_client.session.mjs", HUBSPOT, ("other_objects",)),
     Session("dlt-hubspot", "dlt_hubspot.session.py", HUBSPOT),
     Session("dataverse-api", "dataverse_api.session.py", DYNAMICS, ("batches_of_other_kinds",)),
+    Session("powerplatform-dataverse", "powerplatform_dataverse.session.py", DYNAMICS),
     Session("dynamics-web-api", "dynamics_web_api.session.mjs", DYNAMICS, ("bulk",)),
     Session("dlt-dynamics", "dlt_dynamics.session.py", DYNAMICS),
 )  # fmt: skip
-
-AWAITED: dict[str, tuple[str, ...]] = {
-    "simple-salesforce": ("login_by_soap",),
-    "jsforce": ("login_by_soap",),
-}
-"""Steps that the emulators cannot answer yet: each fails, and has to leave this list once it does not."""

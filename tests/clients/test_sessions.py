@@ -5,24 +5,16 @@ from __future__ import annotations
 import pytest
 
 from tests.clients.conftest import World
-from tests.clients.sessions import AWAITED, SESSIONS, Session
+from tests.clients.sessions import SESSIONS, Session
 
 pytestmark = pytest.mark.proof
 
-
-def param(session: Session, step: str, id: str) -> object:
-    awaited = step in AWAITED.get(session.name, ())
-    marks = [pytest.mark.xfail(reason="the emulator lacks it yet", strict=True)] if awaited else []
-    return pytest.param(session, step, id=id, marks=marks)
-
-
 EVERY = pytest.mark.parametrize("session", SESSIONS, ids=lambda session: session.name)
-LEFT = "what is left"
 
 
 @pytest.mark.parametrize(
     ("session", "step"),
-    [param(session, step, f"{session.name}-{step}") for session in SESSIONS for step in session.steps],
+    [pytest.param(session, step, id=f"{session.name}-{step}") for session in SESSIONS for step in session.steps],
 )
 def test_a_client_gets_through(world: World, session: Session, step: str) -> None:
     told = world.told(session)
@@ -35,8 +27,8 @@ def test_no_step_is_run_that_nobody_looks_at(world: World, session: Session) -> 
     assert sorted(world.told(session)) == sorted(session.steps)
 
 
-@pytest.mark.parametrize(("session", "step"), [param(session, LEFT, session.name) for session in SESSIONS])
-def test_the_crm_holds_what_the_client_left_there(world: World, session: Session, step: str) -> None:
+@EVERY
+def test_the_crm_holds_what_the_client_left_there(world: World, session: Session) -> None:
     world.told(session)
     _, phone = session.crm.fields
     [ann] = world.find(session, "ann")

@@ -1,8 +1,9 @@
-// What a sync tool does with jsforce.
+// What a sync tool does with jsforce, or with jsforce-node, which Salesforce's own tools are built on.
 
 import assert from 'node:assert/strict';
-import jsforce from 'jsforce';
 import { email, given, key, refused, run } from './telling.mjs';
+
+const { default: jsforce } = await import(given('PACKAGE'));
 
 const URL = given('SALESFORCE_URL');
 const KEY = `${key()}__c`;

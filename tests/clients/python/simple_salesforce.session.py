@@ -11,21 +11,22 @@ from requests.adapters import HTTPAdapter
 from simple_salesforce import Salesforce, SalesforceLogin, SalesforceMalformedRequest
 from telling import email, given, key, run
 
-MY_DOMAIN = "https://emulated.my.salesforce.com"
+LOGIN_HOSTS = ("https://emulated.my.salesforce.com", "https://login.salesforce.com")
 KEY = f"{key()}__c"
 
 
 class LoginAtEmulator(HTTPAdapter):
-    """Send what simple-salesforce addresses to its hard-coded login host to the emulator."""
+    """Send what simple-salesforce addresses to its hard-coded login hosts to the emulator."""
 
     def send(self, request: requests.PreparedRequest, *args: Any, **more: Any) -> requests.Response:
         assert request.url is not None
-        request.url = given("SALESFORCE_URL") + request.url.removeprefix(MY_DOMAIN)
+        request.url = given("SALESFORCE_URL") + urlsplit(request.url).path
         return super().send(request, *args, **more)
 
 
 session = requests.Session()
-session.mount(MY_DOMAIN, LoginAtEmulator())
+for host in LOGIN_HOSTS:
+    session.mount(host, LoginAtEmulator())
 sf: Salesforce
 ids: dict[str, str] = {}
 since = ""
@@ -172,6 +173,14 @@ def login_by_soap() -> None:
     assert again.Contact.get(ids["ann"])["Email"] == email("ann")
 
 
+def login_by_jwt() -> None:
+    again = Salesforce(
+        username=given("SALESFORCE_USERNAME"), consumer_key=given("SALESFORCE_CLIENT_ID"),
+        privatekey_file=given("SALESFORCE_PRIVATE_KEY_FILE"), domain="login", session=session,
+    )
+    assert again.Contact.get(ids["ann"])["Email"] == email("ann")
+
+
 if __name__ == "__main__":
     run(connect, describe, create, upsert, read_since, pages, update, delete, read_deleted, batch, bulk_2, bulk_1,
-        login_by_soap)
+        login_by_soap, login_by_jwt)
