@@ -42,6 +42,7 @@ class _Handle:
     def __init__(self, db: sqlite3.Connection) -> None:
         self.db, self.depth = db, 0
         self.after_commit: list[Callable[[], None]] = []
+        self.counts: dict[tuple[Any, ...], tuple[tuple[int, ...], int]] = {}
 
     def __del__(self) -> None:
         self.db.close()
@@ -60,6 +61,7 @@ class Database:
         self._open: weakref.WeakSet[_Handle] = weakref.WeakSet()
         self._last_us = 0
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._restored = 0
         self._after_restore: list[Callable[[], None]] = []
         self._db().executescript(FACTS)
         kept = self.get_meta("clock")
@@ -89,6 +91,11 @@ class Database:
     def connection(self) -> sqlite3.Connection:
         """Return this thread's connection, for reading; what writes uses `transaction`."""
         return self._handle().db
+
+    def version(self) -> tuple[int, ...]:
+        """Return what is another value in this thread after any write of anybody; nothing is told by its order."""
+        db = self._handle().db
+        return (self._restored, db.execute("PRAGMA data_version").fetchone()[0], db.total_changes)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -151,6 +158,7 @@ class Database:
                         self.set_meta(key, None)
                 for key, value in kept.items():
                     self.set_meta(key, value)
+        self._restored += 1
         for tell in self._after_restore:
             tell()
 

@@ -20,6 +20,8 @@ from crm_sync.emulators.database import Database
 COLUMNS = "object, id, seq, created_us, modified_us, deleted, merged_into, doc"
 RAW = ("id", "seq", "created_us", "modified_us", "deleted", "merged_into", "doc")
 CHUNK = 2_000
+MANY, KEPT = 5_000, 200
+"""Counts from MANY on are remembered, KEPT of them by each thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,10 @@ class Reading(Database):
         self, object: str, *, deleted: bool | None = False, modified: Between | None = None, seq: Between | None = None,
         id: Between | None = None, where: str = "", params: Sequence[Any] = (),
     ) -> int:
-        """Return how many records there are within bounds; without bounds at once, with stamps only from the index."""
+        """Return how many records there are within bounds.
+
+        Without bounds at once, with stamps only from the index; many are counted once, until something is written.
+        """
         if not where and modified is None and seq is None and id is None:
             row = self._db().execute(
                 "SELECT coalesce(sum(records), 0) FROM tally WHERE object = ? AND deleted = coalesce(?, deleted)",
@@ -173,7 +178,16 @@ class Reading(Database):
             ).fetchone()  # fmt: skip
             return int(row[0])
         condition, values = self._where(object, deleted, modified, seq, id, where, params)
-        return int(self._db().execute(f"SELECT count(*) FROM record WHERE {condition}", values).fetchone()[0])
+        asked, now, counts = (condition, *values), self.version(), self._handle().counts
+        known = counts.get(asked)
+        if known is not None and known[0] == now:
+            return known[1]
+        found = int(self._db().execute(f"SELECT count(*) FROM record WHERE {condition}", values).fetchone()[0])
+        if found >= MANY:
+            if len(counts) >= KEPT:
+                counts.clear()
+            counts[asked] = (now, found)
+        return found
 
     def objects(self) -> dict[str, int]:
         """Return how many live records each object has."""

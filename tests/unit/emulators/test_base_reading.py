@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
 import pytest
 
+from crm_sync.emulators import reading
 from crm_sync.emulators.state import Between, Duplicate, NewRecord, State, field_sql, fields_sql
 from tests.unit.emulators.base_clock import Time
 
@@ -75,6 +77,39 @@ def test_counts_follow_every_kind_of_write(state: State, tmp_path: Path) -> None
     again = State(tmp_path / "crm.sqlite")
     assert again.count("c") == 9
     again.close()
+
+
+def test_many_are_counted_once_until_something_is_written(
+    state: State, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(reading, "MANY", 5)
+    asked: list[str] = []
+
+    def counted() -> int:
+        state.connection().set_trace_callback(lambda sql: asked.append(sql) if "count(" in sql else None)
+        return state.count("c", where=f"{field_sql('n')} >= ?", params=[2])
+
+    assert [counted(), counted(), len(asked)] == [8, 8, 1]
+    state.update("c", "0000", {"n": 5})
+    assert [counted(), counted(), len(asked)] == [9, 9, 2]
+    state.delete("c", "0001")
+    state.purge("c", "0002")
+    assert [counted(), counted(), len(asked)] == [8, 8, 3]
+    with pytest.raises(RuntimeError), state.transaction():
+        state.insert("c", "x", {"n": 9})
+        assert counted() == 9
+        raise RuntimeError
+    state.insert("c", "y", {"n": 0})
+    assert counted() == 8
+    other = threading.Thread(target=state.insert, args=("c", "z", {"n": 7}))
+    other.start()
+    other.join()
+    assert counted() == 9
+    state.save(tmp_path / "kept")
+    state.purge("c", "z")
+    assert counted() == 8
+    state.restore(tmp_path / "kept")
+    assert counted() == 9
 
 
 def test_pages_by_key_and_counts_by_stamp_need_no_sorting_and_no_reading_of_rows(state: State) -> None:
