@@ -33,7 +33,8 @@ PLAIN = [
 """(object, other object, type id, type id of the way back) of the unlabeled types."""
 PRIMARY = [("contacts", "companies", 1, 2), ("deals", "companies", 5, 6), ("tickets", "companies", 26, 25)]
 """The first object has one primary record of the second at most."""
-FIRST_USER_TYPE = 1
+FIRST_USER_TYPE = 10_001
+"""Far from HubSpot's own ids: a pair of objects knows its types by id alone."""
 
 Types = Sequence[Mapping[str, Any]]
 

@@ -170,6 +170,7 @@ def test_users_define_labels(inside: Inside, base: str) -> None:
     labels = f"{base}/contacts/companies/labels"
     made = inside.post(labels, {"label": "Adviser", "name": "adviser", "inverseLabel": "Advised"})["results"]
     assert [one["label"] for one in made] == ["Adviser", "Advised"] and made[0]["category"] == "USER_DEFINED"
+    assert {one["label"] for one in inside.get(labels)["results"]} == {None, "Primary", "Adviser"}
     assert inside.refused("POST", labels, {"label": "Adviser", "name": "x"}) == (409, "CONFLICT")
     company, id = inside.create("companies", name="A"), made[0]["typeId"]
     contact = inside.create(firstname="A", associations=[to(company, id, "USER_DEFINED")])

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from hubspot import HubSpot
 from hubspot.crm.associations.v4 import AssociationSpec
 from hubspot.crm.contacts import (
     BatchInputSimplePublicObjectBatchInput,
@@ -21,32 +18,7 @@ from hubspot.crm.contacts import (
 from hubspot.crm.contacts.exceptions import ApiException, NotFoundException
 from hubspot.crm.properties import PropertyCreate
 
-from tests.unit.emulators.hubspot_portal import Portal, portal_in
-
-
-@pytest.fixture
-def portal(tmp_path: Path) -> Iterator[Portal]:
-    with portal_in(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def client(portal: Portal) -> Iterator[Any]:
-    pools: list[Any] = []
-
-    def make(package: Any, name: str, config: dict[str, Any]) -> Any:
-        configuration = package.Configuration()
-        for key, value in config.items():
-            setattr(configuration, key, value)
-        api = getattr(package, name)(api_client=package.ApiClient(configuration=configuration))
-        pools.append(api.api_client.rest_client.pool_manager)
-        return api
-
-    yield HubSpot(
-        access_token=portal.settings.token, host=portal.url, ssl_ca_cert=str(portal.ca_bundle), api_factory=make
-    )
-    for pool in pools:
-        pool.clear()
+from tests.unit.emulators.hubspot_portal import Portal
 
 
 def create(portal: Portal, object: str = "contacts", **properties: str) -> str:
