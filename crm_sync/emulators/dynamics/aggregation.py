@@ -6,10 +6,12 @@ Grouped texts ignore case; what is null is left out of a result; a column of a l
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from crm_sync.emulators.dynamics.annotations import FORMATTED, Wanted, context, decimal, formatted
+from crm_sync.emulators.dynamics.annotations import FORMATTED, Wanted, context, decimal
+from crm_sync.emulators.dynamics.annotations import formatted as formatted_value
 from crm_sync.emulators.dynamics.expressions import bad_syntax, parse, split_outside
 from crm_sync.emulators.dynamics.filters import Compiler, Condition, Place, fold
 from crm_sync.emulators.dynamics.protocol import Answer, Call, ODataError, Unsupported
@@ -56,7 +58,7 @@ class Aggregation:
         if options.get("$top", "").isdigit():
             rows = rows[: int(options["$top"])]
         wanted = Wanted(call.preferences().get("odata.include-annotations"))
-        shown = [_row([*groups, *outputs], row, wanted) for row in rows]
+        shown = [result_row([*groups, *outputs], row, formatted=wanted.formatted) for row in rows]
         return Answer.of({"@odata.context": context(call.root, table, None, ""), "value": shown}, 200, **call.applied())
 
     def _steps(
@@ -169,14 +171,15 @@ class Aggregation:
         return ", ".join(terms)
 
 
-def _row(outputs: list[Output], values: tuple[Any, ...], wanted: Wanted) -> dict[str, Any]:
+def result_row(outputs: Sequence[Output], values: Sequence[Any], *, formatted: bool) -> dict[str, Any]:
+    """Return one row of a result; what is null is left out."""
     row: dict[str, Any] = {}
     for one, raw in zip(outputs, values, strict=True):
         if raw is None:
             continue
         value = _value(one.column, raw)
-        text = f"{raw:,}" if one.column is None else formatted(one.column, value)
-        if wanted.formatted and text is not None:
+        text = f"{raw:,}" if one.column is None else formatted_value(one.column, value)
+        if formatted and text is not None:
             row[f"{one.name}@{FORMATTED}"] = text
         money = one.column is not None and one.column.kind in ("Money", "Decimal")
         row[one.name] = decimal(value, DIGITS if one.computed else 4) if money else value

@@ -49,15 +49,16 @@ def declared(more: Mapping[str, Any] | None) -> dict[str, ObjectDeclaration]:
     if custom:
         loaded = load(FILES[0], {"objects": custom})
         for number, name in enumerate(custom):
-            out[name] = _completed(loaded[name], FIRST_CUSTOM_CODE + number)
+            out[name] = completed(loaded[name], FIRST_CUSTOM_CODE + number)
     return out
 
 
-def _completed(one: ObjectDeclaration, code: int) -> ObjectDeclaration:
+def completed(one: ObjectDeclaration, code: int) -> ObjectDeclaration:
+    """Return a custom table with what Dataverse gives it by itself: names, code, states."""
     name = one.name
     extra = {
         "schema_name": name,
-        "set_name": f"{name[:-1]}ies" if name.endswith("y") else f"{name}s",
+        "set_name": plural(name),
         "id": f"{name}id",
         "type_code": code,
         "custom": True,
@@ -78,6 +79,13 @@ def _completed(one: ObjectDeclaration, code: int) -> ObjectDeclaration:
         )
         fields |= {"statecode": state, "statuscode": status}
     return ObjectDeclaration(name, fields, extra)
+
+
+def plural(name: str) -> str:
+    """Return the set name that Dataverse makes of a table's name."""
+    if name.endswith("y"):
+        return f"{name[:-1]}ies"
+    return f"{name}es" if name.endswith(("s", "x", "ch", "sh")) else f"{name}s"
 
 
 def _custom(one: FieldDeclaration) -> FieldDeclaration:

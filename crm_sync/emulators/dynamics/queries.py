@@ -13,6 +13,7 @@ import orjson
 from crm_sync.emulators.dynamics.aggregation import Aggregation
 from crm_sync.emulators.dynamics.annotations import Annotator, context, select, shown
 from crm_sync.emulators.dynamics.expanding import Expander, expansions, page_size
+from crm_sync.emulators.dynamics.fetching import Fetching
 from crm_sync.emulators.dynamics.filters import Condition, filtered, ordering
 from crm_sync.emulators.dynamics.keys import Keys
 from crm_sync.emulators.dynamics.paging import PAGE_ROWS, Cookie, Order, next_link, read_cookie
@@ -40,6 +41,7 @@ class Queries:
         self._expander = Expander(state, tables, self._annotator)
         self._tracking = Tracking(state, keys, faults, self._annotator)
         self._aggregation = Aggregation(state, tables)
+        self._fetching = Fetching(state, tables, self._annotator)
 
     def one(self, call: Call, table: Table, record: Record) -> Answer:
         """Return one row."""
@@ -85,6 +87,10 @@ class Queries:
         options = call.options()
         if "$skip" in options:
             raise ODataError(400, "0x80060888", "Skip Clause is not supported in CRM")
+        if "fetchXml" in options and not within.sql:
+            _only(options, {"fetchXml"})
+            most_rows = int(self._faults.knob("page_rows", PAGE_ROWS))
+            return self._fetching.answer(call, table, options["fetchXml"], most_rows)
         _only(options, KNOWN)
         if "$apply" in options:
             return self._aggregation.answer(call, table, self._where(table, options, within))

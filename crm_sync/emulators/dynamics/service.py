@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from crm_sync.emulators.declarations import Schema
 from crm_sync.emulators.dynamics.actions import PREFIX, Actions
 from crm_sync.emulators.dynamics.addressing import Addresses, Resource, resource
 from crm_sync.emulators.dynamics.batches import answer_batch
@@ -16,6 +15,7 @@ from crm_sync.emulators.dynamics.functions import Functions
 from crm_sync.emulators.dynamics.indexes import index_lookups
 from crm_sync.emulators.dynamics.keys import Keys
 from crm_sync.emulators.dynamics.metadata.csdl import csdl
+from crm_sync.emulators.dynamics.metadata.customizing import Customizing
 from crm_sync.emulators.dynamics.metadata.definitions import Definitions
 from crm_sync.emulators.dynamics.protocol import Answer, Call, ODataError, Unsupported, no_method, no_segment
 from crm_sync.emulators.dynamics.queries import Queries
@@ -56,7 +56,7 @@ class Service:
 
     def __init__(self, state: State, faults: Faults, settings: EmulatorSettings) -> None:
         self._state = state
-        schema = Schema(state, declared(settings.declared), fold_unique=True)
+        schema = Customizing(state, declared(settings.declared), fold_unique=True)
         self.tables = Tables(state, schema, LINKS)
         install(state, self.tables, settings)
         index_lookups(state, self.tables)

@@ -41,7 +41,7 @@ def install(state: State, tables: Tables, settings: EmulatorSettings) -> None:
     wanted = sum(len(_messages_of(name)) for name in tables.names)
     if state.get_meta("sdkmessagefilters") != wanted:
         with state.transaction():
-            _install_messages(state, tables)
+            install_messages(state, tables)
             state.set_meta("sdkmessagefilters", wanted)
 
 
@@ -82,7 +82,8 @@ def _messages_of(table: str) -> list[str]:
     return [*ANYWHERE, *(name for name, tables in ONLY.items() if table in tables)]
 
 
-def _install_messages(state: State, tables: Tables) -> None:
+def install_messages(state: State, tables: Tables) -> None:
+    """Insert the messages and filters of tables that have none yet."""
     present = state.get_many("sdkmessage", [message_id(name) for name in MESSAGES])
     rows = [NewRecord(message_id(name), {"name": name}) for name in MESSAGES if message_id(name) not in present]
     state.insert_many("sdkmessage", rows)

@@ -9,16 +9,17 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from crm_sync.emulators.declarations import Schema
 from crm_sync.emulators.dynamics.addressing import Resource, resource
 from crm_sync.emulators.dynamics.keys import Keys
 from crm_sync.emulators.dynamics.metadata.attributes import SCHEMA_NAME, column_row, options_of, read_column
 from crm_sync.emulators.dynamics.metadata.choices import Choices
+from crm_sync.emulators.dynamics.metadata.customizing import Customizing, read_table
 from crm_sync.emulators.dynamics.metadata.entities import entity_row
 from crm_sync.emulators.dynamics.metadata.evaluating import Document, shaped
 from crm_sync.emulators.dynamics.metadata.relationships import Relationships
 from crm_sync.emulators.dynamics.metadata.shapes import TYPE, metadata_id, metadata_type
 from crm_sync.emulators.dynamics.protocol import Answer, Call, ODataError, Unsupported, no_method, payload_error
+from crm_sync.emulators.dynamics.system import install_messages
 from crm_sync.emulators.dynamics.tables import CHOICES, Column, Table, Tables
 from crm_sync.emulators.state import State
 
@@ -30,7 +31,8 @@ MOST_KEYS, MOST_KEY_COLUMNS = 10, 16
 class Definitions:
     """The definitions of one environment."""
 
-    def __init__(self, state: State, schema: Schema, tables: Tables, keys: Keys) -> None:
+    def __init__(self, state: State, schema: Customizing, tables: Tables, keys: Keys) -> None:
+        self._state = state
         self._schema = schema
         self._tables = tables
         self._keys = keys
@@ -44,6 +46,8 @@ class Definitions:
         if found.name == "RelationshipDefinitions":
             return self._relations(call, found)
         if found.key is None:
+            if call.method == "POST" and not found.rest:
+                return self._create_table(call)
             if call.method != "GET" or found.rest:
                 raise Unsupported("this on EntityDefinitions")
             rows = [self._entity_row(self._tables.table(logical)) for logical in self._tables.names]
@@ -133,6 +137,9 @@ class Definitions:
         if call.method == "GET":
             row = shaped(call, [self._entity_row(table)], self._expand)[0]
             return Answer.of({"@odata.context": f"{call.root}$metadata#EntityDefinitions/$entity", **row})
+        if call.method == "DELETE":
+            self._schema.remove_table(table.logical)
+            return Answer()
         if call.method != "PUT":
             # definitions are replaced as a whole
             raise no_method()
@@ -150,6 +157,15 @@ class Definitions:
             self._keys.track(table.logical)
         return Answer()
 
+    def _create_table(self, call: Call) -> Answer:
+        one = read_table(call.json(), self._state.next_number("table"))
+        if one.name in self._schema.objects:
+            raise ODataError(400, "0x80047013", f"An entity with the name {one.name} exists already.")
+        self._schema.add_table(one)
+        install_messages(self._state, self._tables)
+        where = f"{call.root}EntityDefinitions({metadata_id(one.name)})"
+        return Answer(204, b"", {"OData-EntityId": where})
+
     # -- columns
 
     def _attributes(self, call: Call, table: Table, below: Resource) -> Answer:
@@ -157,8 +173,10 @@ class Definitions:
             if below.key is not None or below.rest:
                 raise Unsupported("this on Attributes")
             return self._create_column(call, table)
+        if call.method == "DELETE" and below.key is not None and not below.rest:
+            return self._delete_column(table, below.key)
         if call.method != "GET":
-            raise Unsupported("changing and deleting columns")
+            raise Unsupported("changing columns")
         cast, _, inner = below.rest.partition("/")
         if cast and not cast.startswith(TYPE):
             cast, inner = "", below.rest
@@ -195,6 +213,18 @@ class Definitions:
         id = metadata_id(f"{table.logical}.{one.name}")
         where = f"{call.root}EntityDefinitions({metadata_id(table.logical)})/Attributes({id})"
         return Answer(204, b"", {"OData-EntityId": where})
+
+    def _delete_column(self, table: Table, key: str) -> Answer:
+        match = BY_NAME.fullmatch(key)
+        wanted = match.group(1) if match else key.lower()
+        for column in table.columns.values():
+            if wanted in (column.logical, metadata_id(f"{table.logical}.{column.logical}")):
+                if any(column.logical in one["KeyAttributes"] for one in self._keys.all(table.logical)):
+                    raise ODataError(400, "0x8004f01f", f"The attribute {column.logical} is part of a key.")
+                self._schema.remove_field(table.logical, column.logical)
+                self._keys.redefined(table.logical)
+                return Answer()
+        raise ODataError(404, "0x80060888", f"Could not find an attribute with specified name: {key}")
 
     # -- keys
 

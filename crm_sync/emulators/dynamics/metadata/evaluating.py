@@ -23,7 +23,7 @@ Document = dict[str, Any]
 Expand = Callable[[Document, str], Any]
 """(a definition, name of an expanded property) -> its value: one document, or a list."""
 
-KNOWN: Final = frozenset({"$select", "$filter", "$expand", "$top", "$count", "LabelLanguages"})
+KNOWN: Final = frozenset({"$select", "$filter", "$expand", "$top", "$count", "LabelLanguages", "SolutionUniqueName"})
 
 
 def shaped(call: Call, rows: Sequence[Document], expand: Expand) -> list[Document]:
@@ -49,7 +49,7 @@ def _chosen(row: Document, select: str | None, found: Sequence[Expansion], expan
     else:
         names = [name.strip() for name in select.split(",")]
         for name in names:
-            if name not in row:
+            if name not in row and not name.startswith("@"):
                 raise ODataError(400, "0x80060888", f"Could not find a property named '{name}' on a definition.")
         kept = {"MetadataId", "@odata.type", *names}
         out = {name: value for name, value in row.items() if name in kept}

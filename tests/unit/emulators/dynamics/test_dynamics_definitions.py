@@ -288,3 +288,37 @@ def test_tables_may_be_declared_in_a_file(tmp_path: Path) -> None:
         assert len(here.rows("contacts?$filter=new_x eq 5")) == 1
     finally:
         here.close()
+
+
+@pytest.mark.fact("dynamics:table_create")
+def test_a_table_is_created_used_kept_and_deleted(tmp_path: Path) -> None:
+    here = Local(tmp_path)
+    name = column("new_Title", "String", MaxLength=50, IsPrimaryName=True)
+    body = {
+        "@odata.type": f"{CAST}EntityMetadata",
+        "SchemaName": "new_Box",
+        "DisplayName": label("Box"),
+        "OwnershipType": "UserOwned",
+        "Attributes": [name, column("new_Depth", "Integer", MinValue=0, MaxValue=9)],
+    }
+    here.done("POST", "EntityDefinitions?SolutionUniqueName=x", body)
+    assert here.call("POST", "EntityDefinitions", body).error == (400, "0x80047013")
+    for bad in ({"SchemaName": "Box"}, {"Attributes": []}, {"Attributes": [body["Attributes"][1]]}):
+        assert here.call("POST", "EntityDefinitions", {**body, "SchemaName": "new_Bad", **bad}).error[0] == 400
+    (row,) = here.rows("EntityDefinitions?$select=EntitySetName,PrimaryIdAttribute&$filter=LogicalName eq 'new_box'")
+    assert (row["EntitySetName"], row["PrimaryIdAttribute"]) == ("new_boxes", "new_boxid")
+    id = here.create("new_boxes", new_title="T", new_depth=3)
+    here.done("POST", "EntityDefinitions(LogicalName='new_box')/Attributes", column("new_Note", "Memo", MaxLength=9))
+    here.done("PATCH", f"new_boxes({id})", {"new_note": "N"})
+    here.close()
+    again = Local(tmp_path)
+    assert again.get(f"new_boxes({id})?$select=new_title,new_note")["new_note"] == "N"
+    again.done("DELETE", "EntityDefinitions(LogicalName='new_box')/Attributes(LogicalName='new_note')")
+    assert again.call("GET", "new_boxes?$select=new_note").error == (400, "0x80060888")
+    assert again.call("DELETE", f"{CONTACT}/Attributes(LogicalName='lastname')").error == (400, "0x80047007")
+    assert again.call("DELETE", CONTACT).error == (400, "0x80047008")
+    again.done("DELETE", f"EntityDefinitions({row['MetadataId']})", If_Match="*")
+    assert again.call("GET", "new_boxes").error[0] == 404
+    again.done("POST", "EntityDefinitions", body)
+    assert again.rows("new_boxes") == []
+    again.close()
