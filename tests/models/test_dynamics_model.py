@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -12,54 +11,23 @@ from uuid import UUID, uuid5
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
+from tests.models.dynamics_draws import (
+    ALL,
+    NAVIGATION,
+    PREFIX,
+    change_set,
+    key_values,
+    keyed,
+    tables,
+    template,
+    texts,
+    values,
+)
 from tests.models.dynamics_world import IDS, KEYS, LOOKUPS, PLAIN, SETS, World, fresh, shown
 from tests.models.sequences import sequences
 from tests.unit.emulators.dynamics.local import Local
 
-PREFIX = "Microsoft.Dynamics.CRM."
 SPACE = UUID(int=7)
-ALL = 'odata.include-annotations="*"'
-NAVIGATION = {
-    ("contact", "account"): ("parentcustomerid", "parentcustomerid_account"),
-    ("contact", "contact"): ("parentcustomerid", "parentcustomerid_contact"),
-    ("account", "contact"): ("primarycontactid", "primarycontactid"),
-    ("task", "account"): ("regardingobjectid", "regardingobjectid_account_task"),
-    ("task", "contact"): ("regardingobjectid", "regardingobjectid_contact_task"),
-}
-
-texts = st.sampled_from([None, "Li", "li", "O'Hara", "Ärlig", "100%", "x" * 50])
-values = {
-    "account": st.fixed_dictionaries(
-        {}, optional={"name": texts, "numberofemployees": st.one_of(st.none(), st.integers(0, 9))}
-    ),
-    "contact": st.fixed_dictionaries(
-        {},
-        optional={
-            "lastname": texts,
-            "jobtitle": texts,
-            "birthdate": st.sampled_from([None, "1980-02-29", "1999-12-31"]),
-            "donotemail": st.booleans(),
-        },
-    ),
-    "task": st.fixed_dictionaries(
-        {}, optional={"subject": texts, "percentcomplete": st.one_of(st.none(), st.integers(0, 100))}
-    ),
-}
-tables = st.sampled_from(list(SETS))
-keyed = st.sampled_from(list(KEYS))
-key_values = st.sampled_from(["K1", "k1", "K2", "K'3", "K 4"])
-
-
-def template() -> Path:
-    """Build the environment that all sequences start from, once."""
-    place = Path(tempfile.mkdtemp(prefix="dynamics-model-"))
-    here = Local(place)
-    for table, column in KEYS.items():
-        here.key(table, column)
-    for table in SETS:
-        here.track(table)
-    here.close()
-    return place
 
 
 class Dataverse(RuleBasedStateMachine):
@@ -288,16 +256,7 @@ class Dataverse(RuleBasedStateMachine):
         ids = {"account": self.next_id(), "contact": self.next_id()}
         second = {**contact, "contactid": ids["contact"], "parentcustomerid_account@odata.bind": "$1"}
         second |= {"jobtitle": "x" * 101} if bad else {}
-        parts = [
-            f"--s\r\nContent-Type: application/http\r\nContent-ID: {at}\r\n\r\nPOST {set_name} HTTP/1.1\r\n"
-            f"Content-Type: application/json\r\n\r\n{json.dumps(body)}\r\n"
-            for at, set_name, body in (
-                (1, "accounts", {**account, "accountid": ids["account"]}),
-                (2, "contacts", second),
-            )
-        ]
-        head = "--b\r\nContent-Type: multipart/mixed; boundary=s\r\n\r\n"
-        raw = (head + "".join(parts) + "--s--\r\n--b--\r\n").encode()
+        raw = change_set((1, "accounts", {**account, "accountid": ids["account"]}), (2, "contacts", second))
         reply = self.here.call("POST", "$batch", raw, Content_Type="multipart/mixed; boundary=b")
         assert reply.status == (400 if bad else 200), reply.text
         if not bad:
