@@ -8,6 +8,7 @@ from typing import Any
 from crm_sync.emulators.hubspot.association_types import Kind
 from crm_sync.emulators.hubspot.associations import Associations
 from crm_sync.emulators.hubspot.batches import Answer, envelope, inputs_of
+from crm_sync.emulators.hubspot.bodies import mappings
 from crm_sync.emulators.hubspot.calls import Call
 from crm_sync.emulators.hubspot.records import Records
 from crm_sync.emulators.hubspot.refusals import Refusal, invalid
@@ -166,7 +167,7 @@ class AssociationRoutes:
         object, to_object = call.pair()
         with self._state.transaction():
             for one in inputs_of(call.document(), MAX_CREATE):
-                for target in one.get("to") or []:
+                for target in mappings(one, "to"):
                     self._associations.remove(object, _id(one.get("from")), to_object, _id(target))
         return 204, None
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from crm_sync.emulators.faults import Faults
+from crm_sync.emulators.hubspot.bodies import texts
 from crm_sync.emulators.hubspot.properties import instant
 from crm_sync.emulators.hubspot.records import Records
 from crm_sync.emulators.hubspot.refusals import Refusal, bad_values, invalid, problem
@@ -44,7 +45,7 @@ def inputs_of(document: Any, most: int = MAX_INPUTS) -> list[Input]:
 
 def _traces(inputs: Sequence[Input]) -> bool:
     """Tell whether every input carries its own trace id, which makes a batch partial."""
-    traces = [one.get("objectWriteTraceId") for one in inputs]
+    traces = [str(one.get("objectWriteTraceId") or "") for one in inputs]
     return all(traces) and len(set(traces)) == len(traces)
 
 
@@ -52,13 +53,6 @@ def _no_duplicates(ids: Sequence[str]) -> None:
     twice = sorted({one for one in ids if ids.count(one) > 1}) if len(set(ids)) < len(ids) else []
     if twice:
         raise invalid(f"Duplicate IDs found in batch input: [{', '.join(twice)}]. IDs must be unique")
-
-
-def _listed(document: Mapping[str, Any], name: str) -> list[Any]:
-    found = document.get(name) or []
-    if not isinstance(found, list):
-        raise invalid(f"Invalid input JSON: {name} must be an array.")
-    return found
 
 
 class Batches:
@@ -70,7 +64,7 @@ class Batches:
 
     def read(self, object: str, document: Any, archived: bool) -> Answer:
         """Read records by id or unique property; missing ones share one error, trace ids or not."""
-        historic = [str(one) for one in _listed(document, "propertiesWithHistory")]
+        historic = texts(document, "propertiesWithHistory")
         ids = [str(one.get("id", "")) for one in inputs_of(document, MAX_HISTORIC if historic else MAX_INPUTS)]
         id_property = document.get("idProperty")
         if id_property is None or id_property == "hs_object_id":
@@ -83,7 +77,7 @@ class Batches:
         }
         unique = {record.id: record for one in dict.fromkeys(ids) if (record := live.get(one)) is not None}
         missing = [one for one in dict.fromkeys(ids) if one not in live]
-        names = [str(one) for one in _listed(document, "properties")] or None
+        names = texts(document, "properties") or None
         return envelope(
             self._state.now_us(), 200, self._records.show_all(list(unique.values()), names, historic),
             [self._missing(object, missing)] if missing else [],

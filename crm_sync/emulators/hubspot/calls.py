@@ -51,7 +51,7 @@ class Call:
         text = self.one(name)
         if text is None or text == "":
             return default
-        if not text.isdigit():
+        if not text.isdigit() or len(text) > 18:
             raise invalid(f"{name} must be a whole number.")
         return int(text)
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crm_sync.emulators.declarations import FieldDeclaration, field_declaration
+from crm_sync.emulators.hubspot.bodies import mappings, whole
 from crm_sync.emulators.hubspot.catalog import BORN, Catalog
 from crm_sync.emulators.hubspot.pipelines import Pipelines
 from crm_sync.emulators.hubspot.properties import instant
@@ -201,7 +202,7 @@ class Definitions:
             raise invalid("A property group needs name and label.")
         if any(one["name"] == name for one in self.groups(object)):
             raise refusal(409, "OBJECT_ALREADY_EXISTS", f"A property group named '{name}' already exists.")
-        made = {"name": name, "label": label, "displayOrder": int(given.get("displayOrder") or -1), "archived": False}
+        made = {"name": name, "label": label, "displayOrder": whole(given, "displayOrder", -1), "archived": False}
         self._state.set_meta(f"group:{object}:{name}", made)
         return made
 
@@ -223,7 +224,10 @@ def _no_group(name: str) -> Refusal:
 
 
 def _options(given: Mapping[str, Any]) -> dict[str, str]:
-    options = {str(one["value"]): str(one.get("label", one["value"])) for one in given.get("options") or []}
+    sent = mappings(given, "options")
+    if any(one.get("value") in (None, "") for one in sent):
+        raise invalid("An option needs a value.")
+    options = {str(one["value"]): str(one.get("label") or one["value"]) for one in sent}
     if given["type"] in ("bool", "enumeration") and not options and not given.get("externalOptions"):
         raise invalid(f"A property of type {given['type']} needs options.")
     if given["type"] == "bool" and set(options) != {"true", "false"}:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from crm_sync.emulators.hubspot.bodies import mappings
 from crm_sync.emulators.hubspot.catalog import Catalog
 from crm_sync.emulators.hubspot.properties import milliseconds
 from crm_sync.emulators.hubspot.records import NUMBER
@@ -51,7 +52,7 @@ class Conditions:
         return " AND ".join(out)
 
     def _condition(self, given: Filter) -> str:
-        name, operator = str(given.get("propertyName")), given.get("operator")
+        name, operator = str(given.get("propertyName")), str(given.get("operator"))
         if name.startswith("associations."):
             return self._associated(name.removeprefix("associations."), given)
         column, kind = self.column(name)
@@ -82,12 +83,12 @@ class Conditions:
 
     def _associated(self, other: str, given: Filter) -> str:
         """Return that a record is associated with one of some ids (pseudo property associations.OBJECT)."""
-        operator = given.get("operator")
+        operator = str(given.get("operator"))
         if operator not in ("EQ", "IN", "NEQ", "NOT_IN", "HAS_PROPERTY", "NOT_HAS_PROPERTY"):
             raise invalid(f"The operator {operator} does not work on associations.")
         self.params += [self._object, self._catalog.resolve(other)]
         inside = "SELECT 1 FROM association WHERE from_object = ? AND to_object = ? AND from_id = record.id"
-        if "PROPERTY" not in str(operator):
+        if "PROPERTY" not in operator:
             ids = _values(given) if operator in ("IN", "NOT_IN") else [given.get("value")]
             self.params += [str(one) for one in ids]
             inside += f" AND to_id IN ({', '.join('?' * len(ids))})"
@@ -123,6 +124,8 @@ class Conditions:
         one = sorts[0]
         if isinstance(one, str):
             one = {"propertyName": one.lstrip("-"), "direction": "DESCENDING" if one.startswith("-") else "ASCENDING"}
+        if not isinstance(one, Mapping):
+            raise invalid("A sort is a property name or an object.")
         column, _ = self.column(str(one.get("propertyName")))
         direction = str(one.get("direction") or "ASCENDING")
         if direction not in ("ASCENDING", "DESCENDING"):
@@ -135,10 +138,9 @@ class Conditions:
 
 def groups_of(document: Mapping[str, Any]) -> list[list[Filter]]:
     """Return the filter groups of a search; filters at the top level are a group too. 400 for too many."""
-    groups = [one.get("filters") for one in document.get("filterGroups") or [] if isinstance(one, Mapping)]
+    clean = [mappings(one, "filters") for one in mappings(document, "filterGroups")]
     if document.get("filters"):
-        groups.append(document["filters"])
-    clean = [[one for one in group or [] if isinstance(one, Mapping)] for group in groups]
+        clean.append(mappings(document, "filters"))
     if len(clean) > MAX_GROUPS or any(len(one) > MAX_FILTERS for one in clean):
         raise invalid(f"A search has at most {MAX_GROUPS} filter groups of at most {MAX_FILTERS} filters.")
     if sum(len(one) for one in clean) > MAX_ALL_FILTERS:

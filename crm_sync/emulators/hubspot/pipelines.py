@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from crm_sync.emulators.hubspot.bodies import mapping, mappings, whole
 from crm_sync.emulators.hubspot.catalog import BORN, Catalog
 from crm_sync.emulators.hubspot.properties import instant
 from crm_sync.emulators.hubspot.refusals import Refusal, bad_values, invalid, problem, refusal
@@ -113,13 +114,14 @@ class Pipelines:
     def create(self, object: str, given: Mapping[str, Any]) -> Pipeline:
         """Create a pipeline from {"label", "displayOrder", "stages"}."""
         label = str(given.get("label") or "")
-        if not label or not given.get("stages"):
+        stages = mappings(given, "stages")
+        if not label or not stages:
             raise invalid("A pipeline needs a label and stages.")
         if any(one["label"].lower() == label.lower() for one in self.all(object)):
             raise refusal(409, "CONFLICT", f"A pipeline with the label {label} already exists.")
         made: Pipeline = {
             **self._stamped(label, given), "id": str(given.get("pipelineId") or self._new_id()),
-            "stages": [self._made_stage(object, one, at) for at, one in enumerate(given["stages"])],
+            "stages": [self._made_stage(object, one, at) for at, one in enumerate(stages)],
         }  # fmt: skip
         self._keep(object, [*self.all(object), made])
         return made
@@ -129,16 +131,16 @@ class Pipelines:
 
     def _stamped(self, label: str, given: Mapping[str, Any]) -> dict[str, Any]:
         now = instant(self._state.now_us())
-        order = int(given.get("displayOrder") or 0)
+        order = whole(given, "displayOrder", 0)
         return {"label": label, "displayOrder": order, "createdAt": now, "updatedAt": now, "archived": False}
 
     def _made_stage(self, object: str, given: Mapping[str, Any], at: int) -> Stage:
-        metadata, label = given.get("metadata") or {}, str(given.get("label") or "")
+        metadata, label = mapping(given, "metadata"), str(given.get("label") or "")
         if not label:
             raise invalid("A stage needs a label.")
         if object == "deals" and "probability" not in metadata:
             raise invalid("A stage of a deal pipeline needs metadata.probability between 0.0 and 1.0.")
-        order = int(given.get("displayOrder") or at)
+        order = whole(given, "displayOrder", at)
         made = _stage(str(given.get("stageId") or self._new_id()), label, order, metadata)
         return made | {key: value for key, value in self._stamped(label, given).items() if key != "displayOrder"}
 
@@ -147,7 +149,7 @@ class Pipelines:
         old = self._find(object, id)
         changed = {**old, **{key: given[key] for key in ("label", "displayOrder") if key in given}}
         if replace:
-            changed["stages"] = [self._made_stage(object, one, at) for at, one in enumerate(given.get("stages") or [])]
+            changed["stages"] = [self._made_stage(object, one, at) for at, one in enumerate(mappings(given, "stages"))]
         changed["updatedAt"] = instant(self._state.now_us())
         self._keep(object, [changed if one["id"] == id else one for one in self.all(object)])
         return changed
@@ -173,7 +175,7 @@ class Pipelines:
     def update_stage(self, object: str, id: str, stage_id: str, given: Mapping[str, Any]) -> Stage:
         """Change a stage; metadata is merged."""
         old, stage = self._find(object, id), self.get_stage(object, id, stage_id)
-        metadata = {**stage["metadata"], **{k: _text(v) for k, v in (given.get("metadata") or {}).items()}}
+        metadata = {**stage["metadata"], **{k: _text(v) for k, v in mapping(given, "metadata").items()}}
         changed = {**stage, **{key: given[key] for key in ("label", "displayOrder") if key in given}}
         changed |= {"metadata": metadata, "updatedAt": instant(self._state.now_us())}
         self._change_stages(object, old, [changed if one["id"] == stage_id else one for one in old["stages"]])

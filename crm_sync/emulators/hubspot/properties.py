@@ -20,6 +20,8 @@ MAX_TEXT = 65_536
 EMAIL = re.compile(r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}$")
 DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 DAY_MS = 86_400_000
+FIRST_MS, LAST_MS = -62_135_596_800_000, 253_402_300_799_999
+"""The years 1 to 9999."""
 
 Picks = Callable[[str, str], list[str] | None]
 """(object, "pipeline" | "stage" | "owner") -> the values that the portal has now; None: any."""
@@ -36,8 +38,8 @@ class BadValue(Exception):
 def milliseconds(value: Any) -> int | None:
     """Read an instant given as ISO 8601 or as epoch milliseconds; None where it is neither."""
     text = str(value).strip()
-    if re.fullmatch(r"-?\d{1,15}", text):
-        return int(text)
+    if re.fullmatch(r"-?[0-9]{1,15}", text):
+        return int(text) if FIRST_MS <= int(text) <= LAST_MS else None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crm_sync.emulators.hubspot.association_types import AssociationTypes, Kind
+from crm_sync.emulators.hubspot.bodies import mapping, mappings, texts
 from crm_sync.emulators.hubspot.catalog import BORN, FIRST_CUSTOM, Catalog
 from crm_sync.emulators.hubspot.definitions import Definitions
 from crm_sync.emulators.hubspot.properties import instant
@@ -74,12 +75,14 @@ class Schemas:
         """Create a custom object from {"name", "labels", "properties", "requiredProperties", "associatedObjects"}."""
         name = str(given.get("name") or "")
         missing = [key for key in ("name", "labels", "requiredProperties", "properties") if key not in given]
+        mapping(given, "labels")
         if missing or not NAME.match(name):
             raise invalid(f"Invalid input JSON: name and {', '.join(missing) or 'labels'} must be set.")
         object = name.lower()
         if object in self._catalog.objects:
             raise refusal(409, "OBJECT_ALREADY_EXISTS", f"An object type named {name} already exists.")
-        self._check_names(given, {str(one.get("name")) for one in given["properties"]})
+        properties = mappings(given, "properties")
+        self._check_names(given, {str(one.get("name")) for one in properties})
         now, number = instant(self._state.now_us()), FIRST_CUSTOM + self._state.next_number("hubspot-schema")
         raw = {
             "id": str(number), "objectTypeId": f"2-{number}", "name": name, "archived": False, "createdAt": now,
@@ -89,17 +92,17 @@ class Schemas:
         with self._state.transaction():
             self._catalog.keep_custom(object, raw)
             group = self._catalog.traits(object)["group"]
-            for one in given["properties"]:
+            for one in properties:
                 self._definitions.create(object, {"groupName": group, **one})
-            wanted = [self._catalog.resolve(str(one)) for one in given.get("associatedObjects") or []]
+            wanted = [self._catalog.resolve(str(one)) for one in texts(given, "associatedObjects")]
             for other in dict.fromkeys([*wanted, *BY_DEFAULT]):
                 self._types.connect(object, other, f"{object}_to_{self._catalog.singular(other)}")
         return self.get(object)
 
     def _check_names(self, given: Mapping[str, Any], names: set[str]) -> None:
         used = [
-            *(given.get("requiredProperties") or []), *(given.get("searchableProperties") or []),
-            *([given["primaryDisplayProperty"]] if given.get("primaryDisplayProperty") else []),
+            *texts(given, "requiredProperties"), *texts(given, "searchableProperties"),
+            *([str(given["primaryDisplayProperty"])] if given.get("primaryDisplayProperty") else []),
         ]  # fmt: skip
         unknown = [one for one in used if one not in names]
         if unknown:

@@ -11,6 +11,7 @@ from typing import Any
 
 from crm_sync.emulators.faults import Faults
 from crm_sync.emulators.hubspot.batches import Answer
+from crm_sync.emulators.hubspot.bodies import listed, texts, whole
 from crm_sync.emulators.hubspot.filters import MAX_QUERY, Conditions, Filter, groups_of
 from crm_sync.emulators.hubspot.former import Former
 from crm_sync.emulators.hubspot.records import Records
@@ -38,12 +39,12 @@ class Search:
         words = str(document.get("query") or "")
         if len(words) > MAX_QUERY:
             raise invalid(f"The query of a search has at most {MAX_QUERY} characters.")
-        limit, offset = _whole(document, "limit", 10), _whole(document, "after", 0)
+        limit, offset = whole(document, "limit", 10), whole(document, "after", 0)
         if not 0 < limit <= MAX_LIMIT:
             raise invalid(f"The limit of a search is between 1 and {MAX_LIMIT}.")
-        if offset >= MAX_RESULTS:
-            raise invalid(f"The maximum offset of a search is {MAX_RESULTS - 1}.")
-        groups, sorts = groups_of(document), document.get("sorts") or []
+        if not 0 <= offset < MAX_RESULTS:
+            raise invalid(f"The offset of a search is between 0 and {MAX_RESULTS - 1}.")
+        groups, sorts = groups_of(document), listed(document, "sorts")
         lag = self._lag_seconds(object)
         where, params, order = self._plan(object, groups, words, sorts, walk=False)
         if lag > 0:
@@ -54,7 +55,7 @@ class Search:
                 where, params, order = self._plan(object, groups, words, sorts, walk=True)
             found = self._state.scan(object, where=where, params=params, order=order, limit=limit, offset=offset)
         body: dict[str, Any] = {
-            "total": total, "results": self._records.show_all(found, document.get("properties") or None)
+            "total": total, "results": self._records.show_all(found, texts(document, "properties") or None)
         }  # fmt: skip
         if offset + len(found) < total and found:
             body["paging"] = {"next": {"after": str(offset + len(found))}}
@@ -67,12 +68,3 @@ class Search:
         conditions = Conditions(self._records.catalog, object, walk=walk)
         where = conditions.where(groups, words)
         return where, list(conditions.params), conditions.order(sorts)
-
-
-def _whole(document: Mapping[str, Any], name: str, default: int) -> int:
-    value = document.get(name)
-    if value is None or value == "":
-        return default
-    if isinstance(value, bool) or not str(value).isdigit():
-        raise invalid(f"{name} must be a whole number.")
-    return int(value)

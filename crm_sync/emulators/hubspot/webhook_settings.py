@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crm_sync.emulators.hooks import Hooks
+from crm_sync.emulators.hubspot.bodies import mapping
 from crm_sync.emulators.hubspot.properties import instant
 from crm_sync.emulators.hubspot.refusals import invalid, refusal
 from crm_sync.emulators.hubspot.webhooks import EVENT_TYPES
@@ -42,7 +43,7 @@ class WebhookSettings:
 
     def configure(self, app_id: str, given: Mapping[str, Any]) -> Settings:
         """Set the target of an app, whose subscriptions stay."""
-        url, throttling = str(given.get("targetUrl") or ""), given.get("throttling") or {}
+        url, throttling = str(given.get("targetUrl") or ""), mapping(given, "throttling")
         concurrent = throttling.get("maxConcurrentRequests", 10)
         if not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
             raise invalid("targetUrl must be an https URL (this emulator also takes http://127.0.0.1).")

@@ -10,6 +10,7 @@ from typing import Any
 
 from crm_sync.emulators.faults import Faults
 from crm_sync.emulators.hubspot.associations import Associations
+from crm_sync.emulators.hubspot.bodies import listed, mapping, mappings
 from crm_sync.emulators.hubspot.events import Events
 from crm_sync.emulators.hubspot.former import Former
 from crm_sync.emulators.hubspot.identity import ADDITIONAL, CONTACTS, addresses
@@ -60,7 +61,7 @@ class Writer:
         delay = fault.seconds if fault else 0.0
         with self._state.transaction():
             record = self.insert(object, values, API, delay_seconds=delay)
-            for one in given.get("associations") or []:
+            for one in mappings(given, "associations"):
                 self._associate(record, one)
             if fault is not None:
                 self._late.hold_new(record, delay)
@@ -245,7 +246,7 @@ class Writer:
         return found[0].id if found else "0"
 
     def _associate(self, record: Record, given: Mapping[str, Any]) -> None:
-        to_id, types = str((given.get("to") or {}).get("id") or ""), given.get("types") or []
+        to_id, types = str(mapping(given, "to").get("id") or ""), listed(given, "types")
         if not to_id or not types:
             raise invalid("Each association needs to.id and types.")
         to_object = self._associations.types.target_of(record.object, types)
