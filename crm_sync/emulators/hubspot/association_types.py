@@ -145,9 +145,13 @@ class AssociationTypes:
 
     def ids(self, from_object: str, to_object: str, given: Any) -> set[int]:
         """Return the ids that a request names for a pair; 400 for others, as for those of the way back."""
-        ids = _ids(given)
-        if not ids <= set(self.known(from_object, to_object)):
+        ids, known = _ids(given), self.known(from_object, to_object)
+        if not ids <= set(known):
             raise self._wrong_way(from_object, ids)
+        for one in given:
+            kind = known[int(one["associationTypeId"])]
+            if kind.category != one["associationCategory"]:
+                raise invalid(f"The association type {kind.id} is {kind.category}, not {one['associationCategory']}.")
         return ids
 
     def target_of(self, from_object: str, given: Types) -> str:

@@ -176,6 +176,8 @@ def test_users_define_labels(inside: Inside, base: str) -> None:
     contact = inside.create(firstname="A", associations=[to(company, id, "USER_DEFINED")])
     assert types(inside, "contacts", contact, "companies") == {company: sorted([id, 279])}
     assert types(inside, "companies", company, "contacts") == {contact: sorted([made[1]["typeId"], 280])}
+    other = f"{V4}/contacts/{contact}/associations/companies/{company}"
+    assert inside.refused("PUT", other, spec(id)) == (400, "VALIDATION_ERROR")
     renamed = {"associationTypeId": id, "label": "Counsel"}
     assert inside.send("PUT", labels, renamed).status == 204
     assert "Counsel" in [one["label"] for one in inside.get(labels)["results"]]

@@ -16,7 +16,14 @@ from tests.unit.emulators.hubspot.inside import Inside, to
 from tests.unit.steps.profiles import examples
 
 WRITES = [one for one in matrix.endpoints("hubspot") if one.method != "GET" and "/oauth/" not in one.path]
-KEYS = ["properties", "associations", "inputs", "id", "to", "from", "types", "associationTypeId", "filterGroups", "filters", "propertyName", "operator", "value", "values", "sorts", "query", "limit", "after", "idProperty", "objectId", "name", "label", "labels", "type", "options", "stages", "metadata", "displayOrder", "requiredProperties", "associatedObjects", "channel", "subscriptionId", "throttling", "propertiesWithHistory", "objectWriteTraceId"]
+KEYS = sorted(
+    {
+        *("properties", "associations", "inputs", "id", "to", "from", "types", "type", "name", "label", "labels"),
+        *("associationTypeId", "filterGroups", "filters", "propertyName", "operator", "value", "values", "sorts"),
+        *("query", "limit", "after", "idProperty", "objectId", "options", "stages", "metadata", "displayOrder"),
+        *("requiredProperties", "associatedObjects", "channel", "subscriptionId", "throttling", "objectWriteTraceId"),
+    }
+)
 ATOMS = st.sampled_from([None, "", 0, -1, True, "x", "5", 1e300, "9" * 20, "contacts", "email", "EQ", "EMAIL", 279])
 WRONG = st.recursive(
     ATOMS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5)
