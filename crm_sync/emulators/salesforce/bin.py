@@ -14,6 +14,7 @@ from crm_sync.emulators.state import Duplicate
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS sf_cascade (root TEXT NOT NULL, object TEXT NOT NULL, id TEXT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS sf_cascade_by_root ON sf_cascade (root)",
+    "CREATE INDEX IF NOT EXISTS sf_cascade_by_id ON sf_cascade (id)",
     "CREATE TABLE IF NOT EXISTS sf_purged (object TEXT NOT NULL, id TEXT NOT NULL, deleted_us INTEGER NOT NULL)",
     "CREATE INDEX IF NOT EXISTS sf_purged_by_moment ON sf_purged (object, deleted_us)",
 )
@@ -73,6 +74,7 @@ class Bin:
         with self.org.state.transaction() as db:
             rows = db.execute("SELECT object, id FROM sf_cascade WHERE root = ?", (record_id,)).fetchall()
             db.execute("DELETE FROM sf_cascade WHERE root = ?", (record_id,))
+            db.execute("DELETE FROM sf_cascade WHERE id = ?", (record_id,))
             for child, child_id in [(sobject, record_id), *rows]:
                 self._revive(child, child_id)
 
