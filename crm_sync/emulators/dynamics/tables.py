@@ -110,12 +110,20 @@ class Tables:
         self._schema = schema
         self._built: dict[str, tuple[Mapping[str, FieldDeclaration], Table]] = {}
         self._collections: tuple[list[int], dict[str, dict[str, Collection]]] = ([], {})
-        self.links = {name: ManyToMany(name, **one) for name, one in links.items()}
-        self.links |= {name: ManyToMany(**one) for name, one in state.list_meta("link:").items()}
+        self._state = state
+        self._own_links = {name: ManyToMany(name, **one) for name, one in links.items()}
+        self.links: dict[str, ManyToMany] = {}
+        self._read_links()
+        state.after_restore(self._read_links)
         self.user = _kept(state, "user")
         self.organization = _kept(state, "organization")
         self.business_unit = _kept(state, "business_unit")
         self.currency = _kept(state, "currency")
+
+    def _read_links(self) -> None:
+        """Join the declared N:N relationships with those that clients created."""
+        created = self._state.list_meta("link:").values()
+        self.links = {**self._own_links, **{one["schema_name"]: ManyToMany(**one) for one in created}}
 
     @property
     def names(self) -> list[str]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from json import loads
+from queue import Queue
+from threading import Thread
 from urllib.parse import urlsplit
 
 import pytest
@@ -94,3 +98,51 @@ def test_calls_are_counted_without_ids(api: Client) -> None:
         "GET /api/data/v9.2/contacts()": 1,
     }
     assert urlsplit(api.root).scheme == "https"
+
+
+def test_older_versions_answer_alike_and_name_themselves(api: Client) -> None:
+    answer = api.session.get(f"{api.url}/api/data/v9.1/WhoAmI", timeout=10).json()
+    assert answer["@odata.context"].startswith(f"{api.url}/api/data/v9.1/$metadata#")
+    assert api.session.get(f"{api.url}/api/data/v8.2/WhoAmI", timeout=10).status_code == 501
+
+
+def test_instance_discovery_and_the_v1_endpoint_are_served(api: Client) -> None:
+    endpoint = f"{api.variables['DYNAMICS_AUTHORITY']}/oauth2/v2.0/authorize"
+    query = {"api-version": "1.1", "authorization_endpoint": endpoint}
+    found = api.session.get(f"{api.url}/common/discovery/instance", params=query, timeout=10).json()
+    authority = api.variables["DYNAMICS_AUTHORITY"]
+    assert found["tenant_discovery_endpoint"] == f"{authority}/v2.0/.well-known/openid-configuration"
+    one = api.session.get(f"{authority}/.well-known/openid-configuration", timeout=10).json()
+    form = {"client_id": api.variables["DYNAMICS_CLIENT_ID"], "client_secret": api.variables["DYNAMICS_CLIENT_SECRET"]}
+    form |= {"grant_type": "client_credentials", "resource": api.url}
+    answer = api.session.post(one["token_endpoint"], data=form, timeout=10).json()
+    assert isinstance(answer["expires_in"], str) and answer["access_token"]
+
+
+def test_webhooks_arrive_over_http(api: Client) -> None:
+    got: Queue[tuple[str, bytes]] = Queue()
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.put((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Receiver)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        facts = {"entity": "lead", "authvalue": "k"}
+        url = f"http://127.0.0.1:{server.server_port}/hook"
+        hook = api.control("hooks", {"url": url, **facts})
+        id = api.create("leads", lastname="Li")
+        path, body = got.get(timeout=10)
+        assert path == "/hook?code=k" and loads(body)["PrimaryEntityId"] == id
+        api.control(f"hooks?id={hook['id']}", method="DELETE")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -190,6 +190,12 @@ def test_relationships_are_created_and_followed(here: Local) -> None:
     here.done("POST", f"contacts({id})/new_contact_incident/$ref", {"@odata.id": f"incidents({case})"})
     assert len(here.rows(f"incidents({case})/new_contact_incident")) == 1
     assert here.call("POST", "RelationshipDefinitions", {**link, "SchemaName": "x"}).error[0] == 400
+    saved = here.settings.state_dir / "saved.sqlite"
+    here.state.save(saved)
+    here.done("POST", "RelationshipDefinitions", {**link, "SchemaName": "new_after"})
+    here.state.restore(saved)
+    assert here.call("GET", f"contacts({id})/new_after").error[0] == 404
+    assert len(here.rows(f"incidents({case})/new_contact_incident")) == 1
 
 
 @pytest.mark.fact("dynamics:keys_columns", "dynamics:keys_index")
