@@ -55,7 +55,7 @@ SESSIONS = (
     Session("hubspot-node", "hubspot_api_client.session.mjs", HUBSPOT, ("other_objects",)),
     Session("dlt-hubspot", "dlt_hubspot.session.py", HUBSPOT),
     Session("dataverse-api", "dataverse_api.session.py", DYNAMICS, ("batches_of_other_kinds",)),
-    Session("powerplatform-dataverse", "powerplatform_dataverse.session.py", DYNAMICS),
-    Session("dynamics-web-api", "dynamics_web_api.session.mjs", DYNAMICS, ("bulk",)),
+    Session("powerplatform-dataverse", "powerplatform_dataverse.session.py", DYNAMICS, ("fetch_xml",)),
+    Session("dynamics-web-api", "dynamics_web_api.session.mjs", DYNAMICS, ("bulk", "fetch_xml")),
     Session("dlt-dynamics", "dlt_dynamics.session.py", DYNAMICS),
 )  # fmt: skip

@@ -212,4 +212,12 @@ async function bulk() {
   assert.equal(made.Ids.length, 2);
 }
 
-await run(connect, describe, create, upsert, read_since, pages, update, remove, read_deleted, batch, bulk);
+async function fetch_xml() {
+  const fetchXml = `<fetch count="200"><entity name="contact"><attribute name="contactid" /><order attribute="contactid" />
+    </entity></fetch>`;
+  const all = await api.fetchAll({ collection: 'contacts', fetchXml, includeAnnotations: '*' });
+  assert.equal(all.value.length, await api.count({ collection: 'contacts' }));
+  assert.equal(new Set(all.value.map((row) => row.contactid)).size, all.value.length);
+}
+
+await run(connect, describe, create, upsert, read_since, pages, update, remove, read_deleted, batch, bulk, fetch_xml);

@@ -161,5 +161,13 @@ def batch() -> None:
     assert len(client.records.create("contact", people("hal", "ida"))) == 2
 
 
+def fetch_xml() -> None:
+    rows = client.query.fetchxml(
+        "<fetch><entity name='contact'><attribute name='lastname'/><filter><condition attribute='emailaddress1' "
+        f"operator='eq' value='{email('hal')}'/></filter></entity></fetch>"
+    ).execute()
+    assert [row["lastname"] for row in rows] == ["hal"]
+
+
 if __name__ == "__main__":
-    run(connect, describe, create, upsert, read_since, pages, update, delete, read_deleted, batch)
+    run(connect, describe, create, upsert, read_since, pages, update, delete, read_deleted, batch, fetch_xml)
