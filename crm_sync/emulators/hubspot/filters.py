@@ -11,6 +11,7 @@ from typing import Any
 
 from crm_sync.emulators.hubspot.bodies import mappings
 from crm_sync.emulators.hubspot.catalog import Catalog
+from crm_sync.emulators.hubspot.identity import CONTACTS
 from crm_sync.emulators.hubspot.properties import milliseconds
 from crm_sync.emulators.hubspot.records import NUMBER
 from crm_sync.emulators.hubspot.refusals import invalid
@@ -55,6 +56,8 @@ class Conditions:
         name, operator = str(given.get("propertyName")), str(given.get("operator"))
         if name.startswith("associations."):
             return self._associated(name.removeprefix("associations."), given)
+        if (self._object, name) == (CONTACTS, "email") and operator in ("EQ", "IN"):
+            return self._addressed(_values(given) if operator == "IN" else [given.get("value")], fold=operator == "EQ")
         column, kind = self.column(name)
         if column == NUMBER and not self._walk:
             column = f"({NUMBER} + 0)"
@@ -80,6 +83,12 @@ class Conditions:
             inside = f"{_tokens(field_sql(name))} GLOB ?"
             return inside if operator == "CONTAINS_TOKEN" else f"NOT coalesce({inside}, 0)"
         raise invalid(f"Unknown filter operator {operator}.")
+
+    def _addressed(self, emails: list[Any], *, fold: bool) -> str:
+        """Return that a contact has one of some addresses, by the index of unique values, which are in lower case."""
+        self.params += [CONTACTS, *(_operand("text", one, fold=fold) for one in emails)]
+        marks = ", ".join("?" * len(emails))
+        return f"id IN (SELECT id FROM unique_value WHERE object = ? AND field = 'email' AND value IN ({marks}))"
 
     def _associated(self, other: str, given: Filter) -> str:
         """Return that a record is associated with one of some ids (pseudo property associations.OBJECT)."""
@@ -120,7 +129,7 @@ class Conditions:
         if len(sorts) > 1:
             raise invalid("Only one sort can be applied.")
         if not sorts:
-            return f"created_us, {NUMBER}"
+            return f"created_us, {NUMBER}" if self._walk else f"+created_us, {NUMBER} + 0"
         one = sorts[0]
         if isinstance(one, str):
             one = {"propertyName": one.lstrip("-"), "direction": "DESCENDING" if one.startswith("-") else "ASCENDING"}

@@ -18,7 +18,7 @@ TABLE = """CREATE TABLE IF NOT EXISTS hubspot_former (
     object TEXT NOT NULL, id TEXT NOT NULL, since_us INTEGER NOT NULL, until_us INTEGER NOT NULL,
     created_us INTEGER NOT NULL, doc TEXT NOT NULL)"""
 INDEX = "CREATE INDEX IF NOT EXISTS hubspot_former_by_end ON hubspot_former (until_us)"
-SOURCE = """WITH record AS (
+SOURCE = """WITH record AS NOT MATERIALIZED (
     SELECT id, created_us, modified_us, doc FROM main.record
     WHERE object = ? AND deleted = 0 AND modified_us <= ?
     UNION ALL

@@ -23,6 +23,8 @@ def prepare(state: State) -> None:
     """Index what lists and searches walk along."""
     with state.transaction() as db:
         db.execute(f"CREATE INDEX IF NOT EXISTS record_by_number ON record (object, {NUMBER})")
+        db.execute(f"CREATE INDEX IF NOT EXISTS record_archived ON record (object, {NUMBER}) WHERE deleted = 1")
+        db.execute(f"CREATE INDEX IF NOT EXISTS record_by_creation ON record (object, created_us, {NUMBER})")
 
 
 def new_id(state: State) -> str:
