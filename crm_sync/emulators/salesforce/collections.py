@@ -106,6 +106,8 @@ class Collections:
             if not isinstance(call.body, dict):
                 raise malformed_json("The HTTP entity body is required")
             wanted, names = call.body.get("ids") or [], call.body.get("fields") or []
+        if not isinstance(wanted, list) or not isinstance(names, list):
+            raise malformed_json("ids and fields must be lists")
         self.at_most(wanted)
         shape = self.single.shape(call, sobject, names)
         parsed = [ids.parse(one) for one in wanted]

@@ -63,6 +63,8 @@ def subrequest(call: Call, one: dict[str, Any], results: dict[str, Answer], hand
         text = f"Invalid reference specified. No value for {missing.args[0]} found"
         return failed(400, [Problem("PROCESSING_HALTED", text)])
     inner = below(call, str(one.get("method", "GET")).upper(), url)
+    if not isinstance(one.get("httpHeaders") or {}, dict):
+        raise malformed_json("httpHeaders must be an object")
     headers = {str(key).casefold(): str(value) for key, value in (one.get("httpHeaders") or {}).items()}
     return handle(replace(inner, body=body, headers=headers))
 

@@ -49,6 +49,8 @@ def create_field(org: Org, call: Call) -> Answer:
         raise Failure(400, Problem("DUPLICATE_DEVELOPER_NAME", text, ("DeveloperName",)))
     try:
         org.add_field(found, custom_field(name, meta))
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise Failure(400, Problem("JSON_PARSER_ERROR", f"The metadata of {name} cannot be read: {error}")) from None
     except Duplicate:
         raise Failure(400, Problem("FIELD_INTEGRITY_EXCEPTION", "The field holds duplicate values.", ())) from None
     made = ids.make("00N", org.state.next_number("custom_field"))

@@ -26,7 +26,9 @@ def graph(state: State, call: Call, handle: Handle) -> Answer:
     graphs = body.get("graphs")
     if not isinstance(graphs, list) or not all(isinstance(one, dict) for one in graphs):
         raise malformed_json("graphs is required")
-    nodes = sum(len(one.get("compositeRequest") or ()) for one in graphs)
+    if not all(isinstance(one.get("compositeRequest"), list) for one in graphs):
+        raise malformed_json("compositeRequest is required in each graph")
+    nodes = sum(len(one["compositeRequest"]) for one in graphs)
     if len(graphs) > MOST_GRAPHS or nodes > MOST_NODES:
         text = f"Found {len(graphs)} graphs with {nodes} nodes; the limits are {MOST_GRAPHS} and {MOST_NODES}"
         raise Failure(400, Problem("LIMIT_EXCEEDED", text))

@@ -13,7 +13,7 @@ from typing import Any
 from crm_sync.emulators.declarations import FieldDeclaration
 from crm_sync.emulators.salesforce.columns import long_text, own
 from crm_sync.emulators.salesforce.compiling import Compiler
-from crm_sync.emulators.salesforce.failures import Answer, Call, Failure, Problem, Unsupported
+from crm_sync.emulators.salesforce.failures import Answer, Call, Failure, Problem, Unsupported, malformed_json
 from crm_sync.emulators.salesforce.reading import columns, stream
 from crm_sync.emulators.salesforce.schema import Org
 from crm_sync.emulators.salesforce.selecting import Selection
@@ -44,17 +44,24 @@ def parameterized(org: Org, call: Call) -> Answer:
     """GET parameterizedSearch?q=&sobject=&fields=&in=, or POST {"q", "sobjects", "fields", "in", "overallLimit"}."""
     body: dict[str, Any] = call.body if isinstance(call.body, dict) else {}
     given = {**call.query, **body}
-    fields = given.get("fields") or "Id"
-    shared = fields if isinstance(fields, str) else ",".join(fields)
-    wanted = []
-    for one in given.get("sobjects") or ([{"name": given["sobject"]}] if given.get("sobject") else []):
-        own_fields = ",".join(one.get("fields") or ()) or shared
-        where = f" WHERE {one['where']}" if one.get("where") else ""
-        wanted.append((str(one.get("name")), f"{own_fields}{where} LIMIT {int(one.get('limit') or MOST)}"))
+    try:
+        shared = _names(given.get("fields")) or "Id"
+        named = [{"name": given["sobject"]}] if given.get("sobject") else []
+        wanted = []
+        for one in given.get("sobjects") or named:
+            where = f" WHERE {one['where']}" if one.get("where") else ""
+            limit = int(one.get("limit") or MOST)
+            wanted.append((str(one["name"]), f"{_names(one.get('fields')) or shared}{where} LIMIT {limit}"))
+        most = min(int(given.get("overallLimit") or MOST), MOST)
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise malformed_json(f"The search cannot be read: {error}") from None
     if not given.get("q"):
         raise Failure(400, Problem("MALFORMED_SEARCH", "q is required"))
-    limit = min(int(given.get("overallLimit") or MOST), MOST)
-    return _found(org, call, str(given["q"]), str(given.get("in") or "ALL"), wanted or _searchable(org), limit)
+    return _found(org, call, str(given["q"]), str(given.get("in") or "ALL"), wanted or _searchable(org), most)
+
+
+def _names(given: Any) -> str:
+    return given if isinstance(given, str) else ",".join(given or ())
 
 
 def _searchable(org: Org) -> list[tuple[str, str]]:

@@ -129,14 +129,20 @@ class _Parser:
         group = self.grouping() if self.word("group", "by") else ()
         having = self.conditions() if self.word("having") else None
         order = self.ordering() if self.word("order", "by") else ()
-        limit = int(self.expect("number").text) if self.word("limit") else None
-        offset = int(self.expect("number").text) if self.word("offset") else 0
+        limit = self.whole() if self.word("limit") else None
+        offset = self.whole() if self.word("offset") else 0
         if self.word("all", "rows"):
             raise malformed(self.text, self.token.at, "ALL ROWS not allowed in this context")
         made = Query(self.text, source, alias, tuple(selected), where, group, having, order, limit, offset)
         if not made.aggregated and (having is not None or any(one.alias for one in selected)):
             raise malformed(self.text, source.at, "only aggregate expressions use field aliasing")
         return made
+
+    def whole(self) -> int:
+        token = self.expect("number")
+        if not re.fullmatch(r"\d{1,9}", token.text):
+            raise self.fail(token)
+        return int(token.text)
 
     def selected(self) -> Selected:
         if self.mark("("):
