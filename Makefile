@@ -37,7 +37,7 @@ pytest: $(INSTALLED) ## the tests alone
 
 proof: $(INSTALLED) $(CLIENTS) ## the long suite, with fresh random seeds: at most 60 minutes (SHORT=1: at most 30)
 ifdef SHORT
-	@CRM_SYNC_HYPOTHESIS_PROFILE=proof PROOF_SEQUENCES=100 $(PROOF) -m "proof or not proof" tests/models tests/clients
+	@CRM_SYNC_HYPOTHESIS_PROFILE=proof PROOF_SEQUENCES=200 $(PROOF) -m "proof or not proof" tests/models tests/clients
 	@$(PROOF) -m proof tests/scenarios tests/integration/cli
 else
 	@CRM_SYNC_HYPOTHESIS_PROFILE=proof $(PROOF) -m "proof or not proof" \
