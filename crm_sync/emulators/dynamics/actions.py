@@ -49,7 +49,7 @@ class Actions:
         if not isinstance(targets, list):
             raise payload_error("The parameter Targets is missing or not a list.")
         for target in targets:
-            if not isinstance(target, dict) or target.get("@odata.type", "").lstrip("#") != f"{PREFIX}{table.logical}":
+            if not isinstance(target, dict) or str(target.get("@odata.type")).lstrip("#") != f"{PREFIX}{table.logical}":
                 raise payload_error(f"Each of Targets needs the @odata.type {PREFIX}{table.logical}.")
         with self._state.transaction():
             if action == "CreateMultiple":
@@ -83,7 +83,10 @@ class Actions:
         body = call.json()
         table, winner = self._entity(body.get("Target"), "Target")
         other, loser = self._entity(body.get("Subordinate"), "Subordinate")
-        self.join(table, winner, other, loser, body.get("UpdateContent") or {})
+        content = body.get("UpdateContent") or {}
+        if not isinstance(content, dict):
+            raise payload_error("The parameter UpdateContent must be a row.")
+        self.join(table, winner, other, loser, content)
         return Answer()
 
     def join(self, table: Table, winner: Record, other: Table, loser: Record, content: Mapping[str, Any]) -> None:
@@ -102,7 +105,7 @@ class Actions:
             self._writer.close(table, loser, {**LOST[table.logical], "merged": True, "masterid": winner.id})
 
     def _entity(self, given: Any, name: str) -> tuple[Table, Record]:
-        kind = given.get("@odata.type", "") if isinstance(given, dict) else ""
+        kind = str(given.get("@odata.type")) if isinstance(given, dict) else ""
         logical = kind.removeprefix("#").removeprefix(PREFIX)
         if logical not in self._tables.names:
             raise payload_error(f"The parameter {name} needs an @odata.type.")

@@ -60,6 +60,8 @@ class Functions:
             names = orjson.loads(text.replace("'", '"'))
         except orjson.JSONDecodeError:
             raise ODataError(400, "0x80060888", "The parameter EntityNames must be a list of names.") from None
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ODataError(400, "0x80060888", "The parameter EntityNames must be a list of names.")
         for name in names:
             if name not in self._tables.names:
                 raise ODataError(404, "0x80040217", f"The entity with a name = '{name}' was not found")

@@ -41,6 +41,8 @@ def read_cookie(text: str) -> Cookie:
         if match is None:
             raise ValueError
         position = orjson.loads(unquote(unquote(match.group(2))))
+        if not isinstance(position, list) or any(isinstance(one, list | dict) for one in position) or not position:
+            raise ValueError
     except ValueError:
         raise ODataError(400, "0x80060888", "Malformed XML in the Paging Cookie") from None
     return Cookie(int(match.group(1)), position, match.group(3) == "True")

@@ -138,9 +138,9 @@ def read_column(body: Mapping[str, Any], options: Mapping[str, str] | None) -> F
         raise ODataError(400, "0x80044331", f"MaxLength must be between 1 and {LONGEST[kind]}.")
     extra: dict[str, Any] = {"schema_name": name, "custom": True}
     if kind == "String":
-        extra["format"] = (body.get("FormatName") or {}).get("Value", "Text")
+        extra["format"] = _inner(body.get("FormatName"), "Text")
     if kind == "DateTime":
-        extra["behavior"] = (body.get("DateTimeBehavior") or {}).get("Value", "UserLocal")
+        extra["behavior"] = _inner(body.get("DateTimeBehavior"), "UserLocal")
     if kind in ("Integer", "Decimal", "Double", "Money"):
         extra |= {
             "minimum": -100_000_000_000 if body.get("MinValue") is None else body["MinValue"],
@@ -155,6 +155,11 @@ def read_column(body: Mapping[str, Any], options: Mapping[str, str] | None) -> F
     return FieldDeclaration(
         name.lower(), kind, label=text, max_length=length, default=default, options=chosen, extra=extra
     )
+
+
+def _inner(given: Any, default: str) -> str:
+    """Return the Value of a wrapped property."""
+    return str(given.get("Value", default)) if isinstance(given, Mapping) else default
 
 
 def read_options(given: Any) -> dict[str, str]:

@@ -29,8 +29,9 @@ def label(text: str) -> dict[str, Any]:
 
 def label_text(given: Any) -> str:
     """Return the text of a label that a client wrote."""
-    labels = (given or {}).get("LocalizedLabels") or [{}]
-    return str(labels[0].get("Label", ""))
+    labels = given.get("LocalizedLabels") if isinstance(given, Mapping) else None
+    first = labels[0] if isinstance(labels, list) and labels else None
+    return str(first.get("Label", "")) if isinstance(first, Mapping) else ""
 
 
 def managed(value: Any, name: str) -> dict[str, Any]:
