@@ -3,14 +3,19 @@
 BIN := .venv/bin
 WORKERS ?= 2
 INSTALLED := .venv/.installed
+CLIENTS := .venv/clients/.installed
+PROOF := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: help demo ui bench test lint types pytest proof lock clean
+.PHONY: help demo ui bench test lint types pytest proof clients lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 $(INSTALLED): requirements.lock pyproject.toml .ci/install
 	@bash .ci/install
+
+$(CLIENTS): $(INSTALLED) requirements-clients.lock tests/clients/node/package-lock.json .ci/install-clients
+	@bash .ci/install-clients
 
 demo: $(INSTALLED) ## three pretend CRMs, a first sync and the story of some edits, in one state directory
 	@$(BIN)/crm-sync demo
@@ -30,8 +35,17 @@ types: $(INSTALLED) ## the strict type checker
 pytest: $(INSTALLED) ## the tests alone
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-proof: $(INSTALLED) ## the merge core against its reference and the matching against the truth, with fresh random seeds
-	@CRM_SYNC_HYPOTHESIS_PROFILE=proof $(BIN)/python -m pytest -m "proof or not proof" tests/unit/steps tests/scenarios tests/integration/cli
+proof: $(INSTALLED) $(CLIENTS) ## the long suite, with fresh random seeds: at most 60 minutes (SHORT=1: at most 30)
+ifdef SHORT
+	@CRM_SYNC_HYPOTHESIS_PROFILE=proof PROOF_SEQUENCES=200 $(PROOF) -m "proof or not proof" tests/models tests/clients
+	@$(PROOF) -m proof tests/scenarios tests/integration/cli
+else
+	@CRM_SYNC_HYPOTHESIS_PROFILE=proof $(PROOF) -m "proof or not proof" \
+	  tests/models tests/clients tests/unit/steps tests/scenarios tests/integration/cli
+endif
+
+clients: $(CLIENTS) ## other people's clients, unmodified, in sessions against the pretend CRMs
+	@$(BIN)/python -m pytest -m proof tests/clients
 
 bench: $(INSTALLED) ## what one machine does with 100,000 contacts of each CRM, beside the floors (ROWS=..., CRM=...)
 	@$(BIN)/python -m bench --rows $(or $(ROWS),100000) --crm $(or $(CRM),all)
@@ -39,6 +53,9 @@ bench: $(INSTALLED) ## what one machine does with 100,000 contacts of each CRM, 
 lock: ## resolve the dependencies anew
 	@UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-strip-extras -o requirements.lock
+	@UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile --group clients --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-strip-extras -o requirements-clients.lock
+	@cd tests/clients/node && PATH="$(CURDIR)/.venv/clients/bin:$$PATH" npm install --package-lock-only --ignore-scripts
 
 clean: ## remove what was built and installed here; stored data (.state) stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

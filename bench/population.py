@@ -6,7 +6,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from crm_sync.emulators.database import system_clock
+from crm_sync.emulators.clock import system_clock
 from crm_sync.emulators.population import invent
 from crm_sync.emulators.seeding import OBJECTS, _fill, look
 from crm_sync.emulators.serving import open_state
@@ -24,7 +24,7 @@ def fill(state_dir: Path, crm: str, seed: int, contacts: int) -> int:
     mine = [seen for seen in people if seen.crm == crm][:contacts]
     with closing(open_state(state_dir, crm)) as state:
         wanted = {"seed": seed, "accounts": len(world.companies), "contacts": contacts}
-        _fill(crm, state, accounts, mine, wanted)
+        _fill(crm, crm, state, accounts, mine, wanted)
         return state.count(OBJECTS[crm][1])
 
 

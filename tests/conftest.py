@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import settings
 
 OURS = ("CRM_SYNC_", "SALESFORCE_", "HUBSPOT_", "DYNAMICS_", "DAGSTER_")
@@ -18,3 +19,10 @@ os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
 settings.register_profile("same", derandomize=True, database=None, deadline=None)
 settings.register_profile("proof", database=None, deadline=None)
 settings.load_profile(os.environ.get("CRM_SYNC_HYPOTHESIS_PROFILE", "same"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many facts of the CRMs the emulators' tests show."""
+    from tests import emulators_doc
+
+    terminalreporter.write_line(emulators_doc.counts())

@@ -117,14 +117,14 @@ def population(seed: int | None, accounts: int, contacts: int) -> list[str]:
     return [] if seed is None else ["--seed", str(seed), "--accounts", str(accounts), "--contacts", str(contacts)]
 
 
-def emulator_ports(given: Sequence[str] | None, option: str) -> list[str]:
-    """Return the emulators' options for ports given as CRM=PORT; BadSettings for what is none."""
+def emulator_ports(given: Sequence[str] | None, option: str, names: Sequence[str] = CRMS) -> list[str]:
+    """Return the emulators' options for ports given as NAME=PORT; BadSettings for what is none."""
     options = []
     for text in given or ():
-        crm, _, number = text.partition("=")
-        if crm not in CRMS or not number.isdigit() or not 0 < int(number) < 65536:
-            raise BadSettings(f"Found {option} {text}; expected <crm>=<port> such as {CRMS[0]}=8443.")
-        options += [f"--{crm}-port", number]
+        name, _, number = text.partition("=")
+        if name not in names or not number.isdigit() or not 0 < int(number) < 65536:
+            raise BadSettings(f"Found {option} {text}; expected <name>=<port> such as {names[0]}=8443.")
+        options += ["--port", f"{name}={number}"]
     return options
 
 
@@ -161,7 +161,9 @@ def emulators_that_run(state_dir: Path) -> dict[str, Any] | None:
     return None if command.exists() and b"crm_sync.emulators" not in command.read_bytes() else found
 
 
-def start_emulators(state_dir: Path, options: Sequence[str] = (), only: Sequence[str] | None = None) -> EmulatorProcess:
+def start_emulators(
+    state_dir: Path, options: Sequence[str] = (), only: Sequence[str] | None = None, *, timeout_seconds: float = 180.0
+) -> EmulatorProcess:
     """Start the pretend CRMs of a state directory; BadSettings where a port is taken or the folder is unusable."""
     folder = state_dir / EMULATORS
     if emulators_that_run(state_dir) is not None:
@@ -177,7 +179,7 @@ def start_emulators(state_dir: Path, options: Sequence[str] = (), only: Sequence
         EmulatorProcess(folder, options=options) if only is None else EmulatorProcess(folder, only, options=options)
     )
     try:
-        return process.start(timeout_seconds=180.0)
+        return process.start(timeout_seconds)
     except (CannotServe, OSError) as error:
         raise BadSettings(str(error)) from None
 

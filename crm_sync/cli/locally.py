@@ -11,7 +11,7 @@ import shlex
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -35,6 +35,8 @@ from crm_sync.errors import BadSettings
 from crm_sync.settings import Settings
 from crm_sync.specs.loader import load
 
+MANY: Final = 100_000
+
 
 def _stop(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
@@ -48,8 +50,21 @@ def emulate(
     invalid_share: Annotated[
         float | None, typer.Option(metavar="SHARE", help="Share of records that a sync must refuse, such as 0.3.")
     ] = None,
+    everywhere: Annotated[
+        bool, typer.Option("--everywhere", help="Each real thing of the population is in each CRM.")
+    ] = False,
+    connection: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=CRM", help="Serve these instead, such as eu=hubspot.")
+    ] = None,
+    declarations: Annotated[Path | None, typer.Option(help="TOML: further objects and fields, by CRM.")] = None,
+    faults: Annotated[Path | None, typer.Option(help="TOML or JSON: faults that wait, by CRM.")] = None,
     limits: Annotated[bool, typer.Option("--limits", help="Enforce the CRMs' rate limits and quotas.")] = False,
-    port: Annotated[list[str] | None, typer.Option(metavar="CRM=PORT", help="May be repeated; else free ones.")] = None,
+    crossroads: Annotated[
+        int | None, typer.Option(metavar="PORT", help="Also a proxy that answers for the CRMs' own host names.")
+    ] = None,
+    port: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=PORT", help="May be repeated; else free ones.")
+    ] = None,
     env: Annotated[bool, typer.Option("--env", help="Print the environment of those that run, and end.")] = False,
     json: Json = False,
 ) -> None:
@@ -59,21 +74,36 @@ def emulate(
     certificate to trust. Records, ports and credentials stay in the state directory, so that a restart goes on where
     it was. With --env it only prints that environment, of pretend CRMs that run already (also under `crm-sync up`).
 
+    Each has a control API without credentials at <its address>/__emulator__/: faults, clock, webhooks, and snapshots
+    (POST snapshots {"name": "before"} saves all records, POST snapshots/restore brings them back, while it serves).
+    docs/emulators.md tells all of it.
+
     Examples:  crm-sync emulate --seed 7 --port salesforce=8443;  eval "$(crm-sync emulate --env)"
+    crm-sync emulate --connection eu=hubspot --connection us=hubspot --faults storm.toml
     """
-    chosen = only or list(CRMS)
-    strangers = [name for name in chosen if name not in CRMS]
-    if strangers:
+    if only and connection:
+        raise BadSettings("`crm-sync emulate` was given --only and --connection; give one of them.")
+    named = dict(one.partition("=")[::2] for one in connection or ())
+    chosen = list(named) or only or list(CRMS)
+    strangers = [crm for crm in named.values() or chosen if crm not in CRMS]
+    if strangers and not env:
         raise BadSettings(f"There is no emulator {strangers[0]!r}; expected some of {', '.join(CRMS)}.")
     state_dir = Settings.load().state_dir
     if env:
-        _print_environment(_of_those_that_run(state_dir, chosen), json=json)
+        _print_environment(_of_those_that_run(state_dir, [*named] or only), json=json)
         return
-    options = [*population(seed, accounts, contacts), *emulator_ports(port, "--port")]
+    options = [*population(seed, accounts, contacts), *emulator_ports(port, "--port", chosen)]
     options += [] if seed is None or invalid_share is None else ["--invalid-share", str(invalid_share)]
-    options += ["--limits"] if limits else []
+    options += ["--everywhere"] * everywhere + ["--limits"] * limits
+    options += [] if crossroads is None else ["--crossroads", str(crossroads)]
+    options += [text for one in connection or () for text in ("--connection", one)]
+    options += [] if declarations is None else ["--declarations", str(declarations.absolute())]
+    options += [] if faults is None else ["--faults", str(faults.absolute())]
     signal.signal(signal.SIGTERM, _stop)
-    process = start_emulators(state_dir, options, chosen)
+    if seed is not None and contacts >= MANY:
+        typer.echo(f"Filling them with {contacts:,} contacts, if they are empty, takes minutes.", err=True)
+    slow = contacts / 300 if seed is not None else 0.0
+    process = start_emulators(state_dir, options, None if named else chosen, timeout_seconds=180.0 + slow)
     try:
         _print_environment(environment(process.addresses), json=json)
         typer.echo("The pretend CRMs listen; Ctrl-C ends them.", err=True)
@@ -85,19 +115,21 @@ def emulate(
         process.stop()
 
 
-def _of_those_that_run(state_dir: Path, chosen: list[str]) -> dict[str, str]:
+def _of_those_that_run(state_dir: Path, chosen: list[str] | None) -> dict[str, str]:
     found = emulators_that_run(state_dir)
     if found is None:
         raise BadSettings(
             f"No pretend CRMs run in {state_dir}. Start them in another shell: crm-sync emulate, or crm-sync up; or "
             "name their directory with CRM_SYNC_STATE_DIR."
         )
-    missing = [name for name in chosen if name not in found]
-    variables = environment({name: one for name, one in found.items() if name not in CRMS or name in chosen})
-    if missing == chosen:
-        raise BadSettings(f"None of {', '.join(chosen)} runs in {state_dir}; those that do: crm-sync emulate --env.")
+    running = [name for name, one in found.items() if isinstance(one, dict)]
+    if chosen and not set(chosen) & set(running):
+        raise BadSettings(
+            f"None of {', '.join(chosen)} runs in {state_dir}, but {', '.join(running)}; those: crm-sync emulate --env."
+        )
+    kept = {name: one for name, one in found.items() if not isinstance(one, dict) or name in (chosen or running)}
     key = state_dir / KEY_FILE
-    return variables | ({"CRM_SYNC_MASTER_KEY_FILE": str(key)} if key.exists() else {})
+    return environment(kept) | ({"CRM_SYNC_MASTER_KEY_FILE": str(key)} if key.exists() else {})
 
 
 def _print_environment(variables: dict[str, str], *, json: bool) -> None:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import orjson
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
+from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from crm_sync.emulators.clock import iso, moment
 from crm_sync.emulators.desk import Desk
 from crm_sync.emulators.faults import CONTROL, Fault, Faults
-from crm_sync.emulators.state import Duplicate
+from crm_sync.emulators.hooks import Hooks
+from crm_sync.emulators.snapshots import Snapshots
+from crm_sync.emulators.state import Duplicate, State
 from crm_sync.emulators.tokens import TokenBook
 
 Answer = Callable[[dict[str, Any]], Any]
+Row = tuple[str, Answer, str]
+"""Path below the control API, answer, method."""
 
 
 def json_response(content: Any, status: int = 200) -> Response:
@@ -25,15 +31,17 @@ def json_response(content: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(content), status, media_type="application/json")
 
 
-def build_control(desk: Desk, faults: Faults) -> Starlette:
-    """Build the control application of one emulator."""
+def build_control(
+    desk: Desk, faults: Faults, hooks: Hooks | None = None, snapshots: Snapshots | None = None
+) -> Starlette:
+    """Build the control application of one emulator; without `hooks` or `snapshots` it has no such routes."""
     tokens = TokenBook(desk.state)
 
     def route(path: str, answer: Answer, method: str = "POST") -> Route:
         return Route(CONTROL + path, _endpoint(answer, method), methods=[method])
 
     def add_faults(body: Any) -> Any:
-        faults.add([Fault(**one) for one in (body if isinstance(body, list) else [body])])
+        faults.add([Fault.read(one) for one in (body if isinstance(body, list) else [body])])
         return {"faults": faults.waiting()}
 
     def clear(_: Any) -> Any:
@@ -43,6 +51,10 @@ def build_control(desk: Desk, faults: Faults) -> Starlette:
     def reset(_: Any) -> Any:
         faults.reset_calls()
         return faults.calls()
+
+    def clear_log(_: Any) -> Any:
+        faults.clear_log()
+        return {"log": []}
 
     def down(body: dict[str, Any]) -> Any:
         faults.down = bool(body["down"])
@@ -64,11 +76,15 @@ def build_control(desk: Desk, faults: Faults) -> Starlette:
             raise LookupError(f"{body['object']}: {body['winner']} and {body['loser']} are not two live records")
         return {"id": body["winner"]}
 
+    more = [*_clock(desk.state), *(_hooks(hooks) if hooks else ()), *(_snapshots(snapshots) if snapshots else ())]
     return Starlette(
         routes=[
             route("faults", add_faults),
             route("faults", lambda _: {"faults": faults.waiting()}, "GET"),
             route("faults", clear, "DELETE"),
+            route("faults/log", lambda query: {"log": faults.log(query.get("action", ""))}, "GET"),
+            route("faults/log", clear_log, "DELETE"),
+            *(Route(CONTROL + path, _endpoint(answer, method), methods=[method]) for path, answer, method in more),
             route("down", down),
             route("calls", lambda _: faults.calls(), "GET"),
             route("calls/reset", reset),
@@ -79,10 +95,80 @@ def build_control(desk: Desk, faults: Faults) -> Starlette:
             route("edit", edit),
             route("delete", delete),
             route("merge", merge),
-            route("dump", lambda query: {"records": list(desk.live(query["object"]))}, "GET"),
+            Route(CONTROL + "dump", _dump(desk), methods=["GET"]),
             route("find", lambda query: {"records": desk.find(query["object"], query["field"], query["value"])}, "GET"),
         ]
     )
+
+
+def _dump(desk: Desk) -> Callable[[Request], Awaitable[Response]]:
+    """Answer with all live records of an object, or a page of them, without holding them all."""
+
+    def text(object: str, after: str, limit: int | None) -> Iterator[bytes]:
+        begun = b'{"records":['
+        for record in desk.live(object, after=after, limit=limit):
+            yield begun + orjson.dumps(record)
+            begun = b","
+        yield b"]}" if begun == b"," else begun + b"]}"
+
+    async def endpoint(request: Request) -> Response:
+        query = request.query_params
+        if "object" not in query or not query.get("limit", "0").isdigit():
+            return json_response({"error": f"found {dict(query)}; expected object=, and limit= in digits if any"}, 400)
+        limit = int(query["limit"]) if "limit" in query else None
+        rows = text(query["object"], query.get("after", ""), limit)
+        return StreamingResponse(iterate_in_threadpool(rows), media_type="application/json")
+
+    return endpoint
+
+
+def _clock(state: State) -> list[Row]:
+    def told(now_us: int) -> Any:
+        return {"now": iso(now_us), "now_us": now_us, "frozen": state.clock.kept()["frozen_us"] is not None}
+
+    def move(body: dict[str, Any]) -> Any:
+        strange = body.keys() - {"freeze", "advance_seconds", "set"}
+        if strange:
+            raise ValueError(f"found {strange.pop()!r}; expected some of freeze, advance_seconds, set")
+        set_us = moment(body["set"]) if "set" in body else None
+        advance = float(body.get("advance_seconds", 0))
+        return told(state.move_clock(freeze=body.get("freeze"), advance_seconds=advance, set_us=set_us))
+
+    return [("clock", move, "POST"), ("clock", lambda _: told(state.now_us()), "GET")]
+
+
+def _hooks(hooks: Hooks) -> list[Row]:
+    def subscribe(body: dict[str, Any]) -> Any:
+        facts = {name: value for name, value in body.items() if name not in ("url", "id")}
+        return asdict(hooks.subscribe(body["url"], facts, body.get("id")))
+
+    def unsubscribe(query: dict[str, Any]) -> Any:
+        if not hooks.unsubscribe(query["id"]):
+            raise LookupError(f"no subscription {query['id']!r}")
+        return {"id": query["id"]}
+
+    return [
+        ("hooks", subscribe, "POST"),
+        ("hooks", lambda _: {"hooks": [asdict(one) for one in hooks.subscriptions()]}, "GET"),
+        ("hooks", unsubscribe, "DELETE"),
+        ("hooks/events", lambda query: {"events": hooks.events(query.get("state", ""))}, "GET"),
+    ]
+
+
+def _snapshots(snapshots: Snapshots) -> list[Row]:
+    def told(answer: Callable[[str], None]) -> Answer:
+        def named(body: dict[str, Any]) -> Any:
+            answer(body["name"])
+            return {"name": body["name"]}
+
+        return named
+
+    return [
+        ("snapshots", told(snapshots.save), "POST"),
+        ("snapshots", lambda _: {"snapshots": snapshots.list()}, "GET"),
+        ("snapshots", told(snapshots.delete), "DELETE"),
+        ("snapshots/restore", told(snapshots.restore), "POST"),
+    ]
 
 
 def _found(found: bool, body: dict[str, Any]) -> None:

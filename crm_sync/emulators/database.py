@@ -7,27 +7,23 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-Clock = Callable[[], int]
-"""Return now in microseconds since 1970 UTC."""
+from crm_sync.emulators.clock import Clock, VirtualClock, system_clock
 
 FACTS = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
 
-
-def system_clock() -> int:
-    """Return now in microseconds since 1970 UTC."""
-    return time.time_ns() // 1000
+LASTING = ("token:", "credentials", "clock")
+"""Prefixes of the small facts that a snapshot does not bring back: who may come in, and what time it is."""
 
 
 def fold(value: Any) -> Any:
@@ -35,11 +31,18 @@ def fold(value: Any) -> Any:
     return value.casefold() if isinstance(value, str) else value
 
 
+def patched(doc: str, more: str) -> str:
+    """Return a JSON object with the keys of another put over its own. In SQL: patched(expression, expression)."""
+    return orjson.dumps({**orjson.loads(doc), **orjson.loads(more)}).decode()
+
+
 class _Handle:
     """One thread's connection; it closes with its thread (a thread pool replaces idle threads)."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self.db, self.depth = db, 0
+        self.after_commit: list[Callable[[], None]] = []
+        self.counts: dict[tuple[Any, ...], tuple[tuple[int, ...], int]] = {}
 
     def __del__(self) -> None:
         self.db.close()
@@ -52,30 +55,47 @@ class Database:
         """Open or create the file; `resolution_us` cuts stamps down (1_000_000 for a CRM that knows seconds only)."""
         self.path = path
         self.resolution_us = resolution_us
-        self._clock = clock
+        self.clock = clock if isinstance(clock, VirtualClock) else VirtualClock(clock)
         self._local = threading.local()
         self._lock = threading.RLock()
         self._open: weakref.WeakSet[_Handle] = weakref.WeakSet()
         self._last_us = 0
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._restored = 0
+        self._after_restore: list[Callable[[], None]] = []
         self._db().executescript(FACTS)
+        kept = self.get_meta("clock")
+        if kept is not None:
+            self.clock.restore(kept)
 
     # -- connections and transactions
 
     def _handle(self) -> _Handle:
         handle: _Handle | None = getattr(self._local, "handle", None)
         if handle is None:
-            db = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+            db = sqlite3.connect(
+                self.path, timeout=30, isolation_level=None, check_same_thread=False, cached_statements=512
+            )
             handle = self._local.handle = _Handle(db)
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
             db.create_function("fold", 1, fold, deterministic=True)
+            db.create_function("patched", 2, patched, deterministic=True)
             with self._lock:
                 self._open.add(handle)
         return handle
 
     def _db(self) -> sqlite3.Connection:
         return self._handle().db
+
+    def connection(self) -> sqlite3.Connection:
+        """Return this thread's connection, for reading; what writes uses `transaction`."""
+        return self._handle().db
+
+    def version(self) -> tuple[int, ...]:
+        """Return what is another value in this thread after any write of anybody; nothing is told by its order."""
+        db = self._handle().db
+        return (self._restored, db.execute("PRAGMA data_version").fetchone()[0], db.total_changes)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -90,10 +110,11 @@ class Database:
                 else (f"SAVEPOINT s{depth}", f"RELEASE s{depth}", f"ROLLBACK TO s{depth}; RELEASE s{depth}")
             )
             db.execute(begin)
-            handle.depth = depth + 1
+            handle.depth, before = depth + 1, len(handle.after_commit)
             try:
                 yield db
             except BaseException:
+                del handle.after_commit[before:]
                 for statement in undo.split("; "):
                     db.execute(statement)
                 raise
@@ -101,6 +122,49 @@ class Database:
                 db.execute(commit)
             finally:
                 handle.depth = depth
+        if depth == 0 and handle.after_commit:
+            told, handle.after_commit = handle.after_commit, []
+            for tell in told:
+                tell()
+
+    def after_commit(self, tell: Callable[[], None]) -> None:
+        """Call `tell` once the transaction that runs in this thread is committed (not if it is rolled back)."""
+        handle = self._handle()
+        if handle.depth:
+            handle.after_commit.append(tell)
+        else:
+            tell()
+
+    # -- snapshots
+
+    def save(self, path: Path) -> None:
+        """Copy all that is committed into a file, whole or not at all, while others read and write."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.new")
+        draft.unlink(missing_ok=True)
+        with closing(sqlite3.connect(draft)) as target:
+            self._db().backup(target)
+        draft.replace(path)
+
+    def restore(self, path: Path) -> None:
+        """Put the contents of a file that `save` wrote in place of ours; tokens and the clock stay as they are."""
+        with self._lock:
+            kept = {key: value for prefix in LASTING for key, value in self.list_meta(prefix).items()}
+            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as source:
+                source.backup(self._db())
+            with self.transaction():
+                for prefix in LASTING:
+                    for key in self.list_meta(prefix).keys() - kept.keys():
+                        self.set_meta(key, None)
+                for key, value in kept.items():
+                    self.set_meta(key, value)
+        self._restored += 1
+        for tell in self._after_restore:
+            tell()
+
+    def after_restore(self, tell: Callable[[], None]) -> None:
+        """Call `tell` whenever `restore` has put other contents in place: what was remembered of them is void."""
+        self._after_restore.append(tell)
 
     def close(self) -> None:
         """Close the connections of all threads."""
@@ -114,12 +178,29 @@ class Database:
     def now_us(self) -> int:
         """Return now at the CRM's resolution; it never runs backwards."""
         with self._lock:
-            self._last_us = max(self._last_us, self._clock())
+            self._last_us = max(self._last_us, self.clock())
             return self._last_us - self._last_us % self.resolution_us
+
+    def move_clock(self, *, freeze: bool | None = None, advance_seconds: float = 0.0, set_us: int | None = None) -> int:
+        """Freeze, set, advance, unfreeze: what is asked for, in this order; return now. `set_us` may go back."""
+        with self._lock:
+            if freeze:
+                self.clock.freeze()
+            if set_us is not None:
+                self.clock.set(set_us)
+                self._last_us = 0
+            if advance_seconds < 0:
+                raise ValueError(f"advance_seconds is {advance_seconds:g}; expected 0 or more (use set to go back)")
+            self.clock.advance(advance_seconds)
+            if freeze is False:
+                self.clock.freeze(False)
+            self.set_meta("clock", self.clock.kept())
+            return self.now_us()
 
     def next_number(self, name: str, count: int = 1) -> int:
         """Take `count` numbers of a named sequence and return the first (sequences start at 1)."""
-        with self.transaction() as db:
+        handle = self._handle()
+        with nullcontext(handle.db) if handle.depth else self.transaction() as db:
             row = db.execute(
                 "INSERT INTO counter VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + ? RETURNING value",
                 (name, count, count),
@@ -146,5 +227,6 @@ class Database:
 
     def list_meta(self, prefix: str) -> dict[str, Any]:
         """Return all small facts whose key starts with `prefix`."""
-        rows = self._db().execute("SELECT key, value FROM meta WHERE substr(key, 1, ?) = ?", (len(prefix), prefix))
+        bounds = (prefix, f"{prefix}\U0010ffff")
+        rows = self._db().execute("SELECT key, value FROM meta WHERE key >= ? AND key < ?", bounds)
         return {key: orjson.loads(value) for key, value in rows}

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import threading
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,14 +60,51 @@ def field_declaration(name: str, raw: Mapping[str, Any]) -> FieldDeclaration:
     return FieldDeclaration(name=name, options={str(k): str(v) for k, v in options.items()}, extra=extra, **given)
 
 
-def load(path: Path) -> dict[str, ObjectDeclaration]:
-    """Read the declarations file of a CRM: object name -> declaration."""
-    document = tomllib.loads(path.read_text(encoding="utf-8"))
+def load(path: Path, more: Mapping[str, Any] | None = None) -> dict[str, ObjectDeclaration]:
+    """Read the declarations file of a CRM: object name -> declaration.
+
+    `more` has the same form (the part of a `--declarations` file for this CRM, as in EmulatorSettings.declared): its
+    objects are added, its fields and keys added to those of an object that is there already, or put in their place.
+    """
+    objects: dict[str, Any] = merged(tomllib.loads(path.read_text(encoding="utf-8")), more)["objects"]
     out: dict[str, ObjectDeclaration] = {}
-    for name, raw in document["objects"].items():
+    for name, raw in objects.items():
         fields = {key: field_declaration(key, value) for key, value in raw.get("fields", {}).items()}
         out[name] = ObjectDeclaration(name, fields, {k: v for k, v in raw.items() if k != "fields"})
     return out
+
+
+def merged(one: Mapping[str, Any] | None, more: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return declarations ({"objects": ...}) with objects, keys and fields of others added or put in their place."""
+    objects: dict[str, Any] = dict((one or {}).get("objects", {}))
+    for name, raw in (more or {}).get("objects", {}).items():
+        first = objects.get(name, {})
+        objects[name] = {**first, **raw, "fields": {**first.get("fields", {}), **raw.get("fields", {})}}
+    return {"objects": objects}
+
+
+def read_more(path: Path, kinds: Sequence[str]) -> dict[str, Any]:
+    """Read a `--declarations` file: CRM or connection -> `more` of `load`. Raises ValueError that says what is wrong.
+
+    [salesforce.objects.Invoice__c]
+    label = "Invoice"
+    [salesforce.objects.Invoice__c.fields.Amount__c]
+    type = "currency"
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"The declarations {path} cannot be read: {error}.") from None
+    for kind, part in document.items():
+        if kind not in kinds:
+            raise ValueError(f"{path} declares for {kind!r}; expected some of {', '.join(kinds)}.")
+        if not isinstance(part, dict) or set(part) != {"objects"}:
+            raise ValueError(f"{path}: found {kind}.{next(iter(part), '')}; expected {kind}.objects.<object>.")
+        for name, raw in part["objects"].items():
+            untyped = [key for key, one in raw.get("fields", {}).items() if "type" not in one]
+            if untyped:
+                raise ValueError(f"{path}: {kind}.objects.{name}.fields.{untyped[0]} has no type; add one.")
+    return document
 
 
 class Schema:
@@ -78,8 +115,16 @@ class Schema:
         self._state = state
         self._fold = fold_unique
         self._lock = threading.Lock()
-        self._objects = {name: dict(one.fields) for name, one in declared.items()}
+        self._declared = dict(declared)
+        self._objects: dict[str, dict[str, FieldDeclaration]] = {}
         self._extra = {name: one.extra for name, one in declared.items()}
+        self._read()
+        state.after_restore(self._read)
+
+    def _read(self) -> None:
+        """Join the declarations with the fields that the state keeps."""
+        state, fold_unique = self._state, self._fold
+        self._objects = {name: dict(one.fields) for name, one in self._declared.items()}
         for key, raw in state.list_meta("field:").items():
             _, name, field_name = key.split(":", 2)
             self._objects[name][field_name] = FieldDeclaration(**raw)

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import orjson
+
+from crm_sync.emulators.reading import RAW
 from crm_sync.emulators.state import Record, State, field_sql
 
 
@@ -67,22 +70,32 @@ class Desk:
             "seq": record.seq,
         }
 
-    def live(self, object: str, where: str = "", params: Sequence[Any] = ()) -> Iterator[dict[str, Any]]:
-        """Yield live records (`where` as in State.scan) with associations: other object -> ids, lowest type first."""
+    def live(
+        self, object: str, where: str = "", params: Sequence[Any] = (), *, after: str = "", limit: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield live records by id, behind `after`, with associations: other object -> ids, lowest type first.
+
+        `where` and `params` as in State.select. Memory does not grow with the records.
+        """
         targets = self.state.association_targets(object)
-        records = self.state.scan(object, where=where, params=params)
-        ids = [record.id for record in records]
-        linked = {other: self.state.associations(object, ids, other) for other in targets}
-        for record in records:
-            pairs = {other: sorted(all_.get(record.id, []), key=lambda pair: pair[1]) for other, all_ in linked.items()}
-            yield {
-                **self.show(record),
-                "associations": {
-                    other: list(dict.fromkeys(to_id for to_id, _ in found)) for other, found in pairs.items() if found
-                },
-            }
+        chunks = self.state.stream_raw(object, RAW[1:], where=where, params=params, after=after, limit=limit)
+        for rows in chunks:
+            ids = [row[0] for row in rows]
+            linked = {other: self.state.associations(object, ids, other) for other in targets}
+            for id, seq, created, modified, deleted, merged_into, doc in rows:
+                values = orjson.loads(doc)
+                record = Record(object, id, seq, created, modified, bool(deleted), merged_into, values)
+                pairs = {other: sorted(all_.get(id, []), key=lambda pair: pair[1]) for other, all_ in linked.items()}
+                yield {
+                    **self.show(record),
+                    "associations": {
+                        other: list(dict.fromkeys(to_id for to_id, _ in found))
+                        for other, found in pairs.items()
+                        if found
+                    },
+                }
 
     def find(self, object: str, field: str, value: str) -> list[dict[str, Any]]:
         """Return the live records whose field reads `value` (as text); "id" asks for the record id."""
-        column = "id" if field == "id" else field_sql(field)
-        return list(self.live(object, f"CAST({column} AS TEXT) = ?", [value]))
+        column = "id" if field == "id" else f"CAST({field_sql(field)} AS TEXT)"
+        return list(self.live(object, f"{column} = ?", [value]))

@@ -38,7 +38,10 @@ COUNTRY_FORMS = {"United States": "USA", "United Kingdom": "UK", "Germany": "Deu
 
 @dataclass(slots=True)
 class Sighting:
-    """What one CRM record says. `thing` is the index of the real one; `account` the index of a person's company."""
+    """What one CRM record says. `thing` is the index of the real one; `account` the index of a person's company.
+
+    `connection` is where it is: the name of its CRM, unless there are several of one kind.
+    """
 
     crm: str
     thing: int
@@ -49,6 +52,7 @@ class Sighting:
     id: str = ""
     modified_us: int = 0
     created_us: int = 0
+    connection: str = ""
 
 
 class Clerk:

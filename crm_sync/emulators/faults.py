@@ -1,8 +1,15 @@
-"""Faults on demand, counting of calls, and the control API under /__emulator__/ on every port (no credentials).
+"""Strike faults of the transport around a CRM, and describe the control API under /__emulator__/ (no credentials).
 
-    POST   faults   [{"method": "*", "path": regex over path?query, "skip": 0, "times": 1, "action": ...}]   actions:
-                    status {"status", "headers", "body"} | drop_before | drop_after | delay {"seconds"}
+    POST   faults   [{"action", "method": "*", "path": regex over path?query, "object": "", "skip": 0,
+                      "times": 1 (null: until removed), "probability": 1, "seed": 0, ...}]   actions:
+                    status {"status", "headers", "body"} | drop_before | drop_after | delay {"seconds"} | truncate
+                    and those of the CRMs (striking.py): limit {"kind"}, automation {"field", "value"}, ...
     GET/DELETE faults     what is left of them / remove all
+    GET    faults/log?action=   {"log": [{"number", "action", "object", "target", "request", "options", "moment"}]}
+    DELETE faults/log     forget what struck
+    POST   clock    {"freeze": bool?, "advance_seconds": n?, "set": iso?} -> {"now", "now_us", "frozen"};   GET clock
+    POST   hooks    {"url", ...} subscribe a receiver;  GET hooks;  DELETE hooks?id=;  GET hooks/events?state=
+    POST   snapshots {"name"};  GET snapshots;  POST snapshots/restore {"name"};  DELETE snapshots?name=
     POST   down     {"down": bool}        all other requests: connection closed without an answer
     GET    calls    {"total": n, "by": {"METHOD route": n}}         POST calls/reset
     POST   knobs    {"limits": bool, ...}  change what a CRM reads through `Faults.knob`;  GET knobs
@@ -11,114 +18,26 @@
     POST   edit     {"object", "id", "values", "associations"?}
     POST   delete   {"object", "id"}
     POST   merge    {"object", "winner", "loser"}
-    GET    dump?object=X       {"records": [{"id", "values", "created_us", "modified_us", "seq", "associations"}]}
+    GET    dump?object=X&after=ID&limit=N  {"records": [{"id", "values", "created_us", "modified_us", "seq", ...}]}
     GET    find?object&field&value         the same shape
 
 drop_after: the request is fully processed, then the connection closes without a response (an ambiguous outcome).
+truncate: the request is fully processed, half of the body is sent under the full content-length, then the connection is
+cut. delay: real time, as the client feels it, whatever the emulator's clock says.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
-import threading
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from crm_sync.emulators.striking import Fault, Faults, current_request
+
+__all__ = ["CONTROL", "Fault", "FaultMiddleware", "Faults"]
+
 CONTROL = "/__emulator__/"
-ACTIONS = ("status", "drop_before", "drop_after", "delay")
-
-
-@dataclass(slots=True)
-class Fault:
-    """One fault; it lets `skip` matching requests pass, then hits `times` of them."""
-
-    action: str
-    method: str = "*"
-    path: str = ""
-    skip: int = 0
-    times: int = 1
-    status: int = 500
-    headers: dict[str, str] = field(default_factory=dict)
-    body: Any = None
-    seconds: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.action not in ACTIONS:
-            raise ValueError(f"unknown action {self.action!r}; expected one of {', '.join(ACTIONS)}")
-        re.compile(self.path)
-
-
-class Faults:
-    """The faults, knobs and call counts of one emulator; thread-safe."""
-
-    def __init__(self, knobs: Mapping[str, Any] | None = None) -> None:
-        self._lock = threading.Lock()
-        self._faults: list[Fault] = []
-        self._knobs: dict[str, Any] = dict(knobs or {})
-        self._calls: Counter[str] = Counter()
-        self.down = False
-
-    def add(self, faults: list[Fault]) -> None:
-        """Add faults behind those that wait."""
-        with self._lock:
-            self._faults += faults
-
-    def clear(self) -> None:
-        """Remove all faults."""
-        with self._lock:
-            self._faults.clear()
-
-    def waiting(self) -> list[dict[str, Any]]:
-        """Return what is left of the faults."""
-        with self._lock:
-            return [asdict(one) for one in self._faults]
-
-    def take(self, method: str, target: str) -> Fault | None:
-        """Return the first fault that hits this request, and use it up once."""
-        with self._lock:
-            for one in self._faults:
-                if one.method not in ("*", method) or not re.search(one.path, target):
-                    continue
-                if one.skip > 0:
-                    one.skip -= 1
-                    continue
-                one.times -= 1
-                if one.times <= 0:
-                    self._faults.remove(one)
-                return one
-        return None
-
-    def knob(self, name: str, default: Any = None) -> Any:
-        """Return the present value of a knob, such as "limits"."""
-        with self._lock:
-            return self._knobs.get(name, default)
-
-    def turn(self, knobs: Mapping[str, Any]) -> dict[str, Any]:
-        """Set knobs and return all of them."""
-        with self._lock:
-            self._knobs.update(knobs)
-            return dict(self._knobs)
-
-    def count(self, label: str) -> None:
-        """Count one call."""
-        with self._lock:
-            self._calls[label] += 1
-
-    def calls(self) -> dict[str, Any]:
-        """Return the counts since the last reset."""
-        with self._lock:
-            return {"total": sum(self._calls.values()), "by": dict(sorted(self._calls.items()))}
-
-    def reset_calls(self) -> None:
-        """Start counting from zero."""
-        with self._lock:
-            self._calls.clear()
 
 
 def route_label(scope: Scope) -> str:
@@ -163,7 +82,9 @@ class FaultMiddleware:
             await drop(receive, send)
             return
         query = scope["query_string"].decode("latin-1")
-        fault = self.faults.take(scope["method"], scope["path"] + (f"?{query}" if query else ""))
+        target = scope["path"] + (f"?{query}" if query else "")
+        current_request.set((scope["method"], target))
+        fault = self.faults.take(scope["method"], target)
         try:
             await self._serve(fault, scope, receive, send)
         finally:
@@ -181,6 +102,8 @@ class FaultMiddleware:
         elif fault.action == "drop_before":
             await _drain(receive)
             await drop(receive, send)
+        elif fault.action == "truncate":
+            await self._truncate(scope, receive, send)
         else:
 
             async def swallow(message: Message) -> None:
@@ -188,6 +111,21 @@ class FaultMiddleware:
 
             await self.app(scope, receive, swallow)
             await drop(receive, send)
+
+    async def _truncate(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with the head and half of the body, then cut the connection."""
+        messages: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            messages.append(message)
+
+        await self.app(scope, receive, keep)
+        body = b"".join(message.get("body", b"") for message in messages)
+        start = messages[0]
+        plain = [(key, value) for key, value in start.get("headers", []) if key != b"content-length"]
+        await send({**start, "headers": [*plain, (b"content-length", str(len(body)).encode())]})
+        await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
+        await drop(receive, send)
 
 
 async def _drain(receive: Receive) -> None:

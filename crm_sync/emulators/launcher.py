@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from crm_sync.emulators.serving import CannotServe, addresses_file
 from crm_sync.emulators.settings import CRMS
@@ -85,19 +85,37 @@ class EmulatorProcess:
         self.stop()
 
 
+VARIABLES: Final = {
+    "salesforce": {
+        "CLIENT_ID": "client_id", "CLIENT_SECRET": "client_secret", "USERNAME": "username", "PASSWORD": "token",
+        "SECURITY_TOKEN": "security_token", "PRIVATE_KEY_FILE": "private_key_file",
+    },
+    "hubspot": {
+        "TOKEN": "token", "CLIENT_ID": "client_id", "CLIENT_SECRET": "client_secret", "REFRESH_TOKEN": "refresh_token",
+        "APP_ID": "app_id",
+    },
+    "dynamics": {
+        "CLIENT_ID": "client_id", "CLIENT_SECRET": "client_secret", "TENANT": "tenant",
+        "PRIVATE_KEY_FILE": "private_key_file", "CERTIFICATE_FILE": "certificate_file",
+    },
+}  # fmt: skip
+"""CRM -> end of a variable's name -> which credential it holds."""
+
+
 def environment(addresses: Mapping[str, Any]) -> dict[str, str]:
-    """Return the environment variables that point config/connections.yaml at these emulators."""
+    """Return the environment variables that point config/connections.yaml, or any client, at these emulators.
+
+    Names begin with that of the connection: SALESFORCE_URL, EU_TOKEN.
+    """
     out = {"CRM_SYNC_CA_BUNDLE": str(addresses["ca_bundle"])}
-    if "salesforce" in addresses:
-        one = addresses["salesforce"]
-        out |= {"SALESFORCE_URL": one["url"]}
-        out |= {"SALESFORCE_CLIENT_ID": one["client_id"], "SALESFORCE_CLIENT_SECRET": one["client_secret"]}
-    if "hubspot" in addresses:
-        one = addresses["hubspot"]
-        out |= {"HUBSPOT_URL": one["url"], "HUBSPOT_TOKEN": one["token"], "HUBSPOT_CLIENT_ID": one["client_id"]}
-        out |= {"HUBSPOT_CLIENT_SECRET": one["client_secret"], "HUBSPOT_REFRESH_TOKEN": one["refresh_token"]}
-    if "dynamics" in addresses:
-        one = addresses["dynamics"]
-        out |= {"DYNAMICS_URL": one["url"], "DYNAMICS_AUTHORITY": f"{one['url']}/{one['tenant']}"}
-        out |= {"DYNAMICS_CLIENT_ID": one["client_id"], "DYNAMICS_CLIENT_SECRET": one["client_secret"]}
+    if "crossroads" in addresses:
+        out["EMULATORS_PROXY"] = addresses["crossroads"]
+    for name, one in addresses.items():
+        if not isinstance(one, dict):
+            continue
+        crm, begun = one.get("crm", name), name.upper()
+        out[f"{begun}_URL"] = one["url"]
+        if crm == "dynamics":
+            out[f"{begun}_AUTHORITY"] = f"{one['url']}/{one['tenant']}"
+        out |= {f"{begun}_{end}": one[held] for end, held in VARIABLES[crm].items() if held in one}
     return out

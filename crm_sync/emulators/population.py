@@ -19,6 +19,8 @@ FAMILY_RATE = 0.06
 ROLE_ADDRESS_RATE = 0.05
 NAMESAKE_RATE = 0.03
 NO_COMPANY_RATE = 0.12
+PHONES_A_BLOCK = 100_000
+"""More than a block of the largest size takes: five a person, two a company."""
 SPARE_AREAS = ("646", "718", "773", "619", "408", "702", "813", "901", "316")
 
 
@@ -83,13 +85,14 @@ class World:
 class _Inventor:
     """Makes unique things: one random stream, and registers of what is taken."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, block: int) -> None:
         self.random = random.Random(seed)
+        self.mark = str(block) if block else ""
         self.hosts: set[str] = set()
         self.emails: set[str] = set()
         self.names: set[str] = set()
         self.placed: set[tuple[int, str, str]] = set()
-        self.phones = 0
+        self.phones = block * PHONES_A_BLOCK
 
     def phone(self, area: str) -> str:
         """Return a number nobody has: 555 in the US, the ranges kept for drama elsewhere as long as they last."""
@@ -107,7 +110,8 @@ class _Inventor:
 
     def email(self, local: str, host: str) -> str:
         """Return an address nobody has."""
-        candidate, number = f"{local}@{host}", 1
+        local = f"{local}.b{self.mark}-" if self.mark else local  # "b1-" and "b12-" never meet, whatever follows
+        candidate, number = f"{local.rstrip('-')}@{host}", 1
         while candidate in self.emails:
             number += 1
             candidate = f"{local}{number}@{host}"
@@ -116,8 +120,8 @@ class _Inventor:
 
     def host(self, name: str) -> str:
         """Return a host nobody has."""
-        base = ascii_word(name)
-        candidate, number = f"{base}.example", 1
+        base = f"{ascii_word(name)}-{self.mark}-" if self.mark else ascii_word(name)
+        candidate, number = f"{base.rstrip('-')}.example", 1
         while candidate in self.hosts:
             number += 1
             candidate = f"{base}{number}.example"
@@ -181,9 +185,9 @@ def ascii_word(text: str) -> str:
     return "".join(c for c in folded if c.isascii() and c.isalnum()) or "x"
 
 
-def invent(seed: int, accounts: int, contacts: int) -> World:
-    """Invent `accounts` companies and `contacts` people."""
-    inventor = _Inventor(seed)
+def invent(seed: int, accounts: int, contacts: int, block: int = 0) -> World:
+    """Invent `accounts` companies and `contacts` people; blocks share no address, phone and host."""
+    inventor = _Inventor(seed, block)
     rng = inventor.random
     world = World()
     for _ in range(accounts):

@@ -12,25 +12,29 @@ import ctypes
 import importlib
 import json
 import os
-import secrets
 import signal
 import socket
 import ssl
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import trustme
 import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
+from crm_sync.emulators import matrix
 from crm_sync.emulators.control import build_control
+from crm_sync.emulators.credentials import app_key, certificates, credentials, write_private
+from crm_sync.emulators.crossroads import Crossroads
+from crm_sync.emulators.declarations import merged
 from crm_sync.emulators.desk import Desk
-from crm_sync.emulators.faults import FaultMiddleware, Faults
+from crm_sync.emulators.faults import Fault, FaultMiddleware, Faults
+from crm_sync.emulators.hooks import Hooks
 from crm_sync.emulators.settings import CRMS, EmulatorSettings
+from crm_sync.emulators.snapshots import Snapshots
 from crm_sync.emulators.state import State
 
 RESOLUTION_US = {"salesforce": 1_000_000, "hubspot": 1_000, "dynamics": 1_000_000}
@@ -43,13 +47,24 @@ class CannotServe(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one process serves. `ports`: CRM -> port, those left out are chosen. `knobs`: as in EmulatorSettings."""
+    """What one process serves.
+
+    connections   name of a connection -> its CRM; each has its own port, records and credentials
+    ports         connection -> port; those left out are chosen
+    knobs         as in EmulatorSettings
+    declared      CRM or connection -> further objects and fields, as `declarations.read_more` returns them
+    faults        CRM or connection -> faults that wait from the start, as the control API takes them
+    crossroads    port of the proxy for clients whose hosts are built in (0: a free one); None: no proxy
+    """
 
     state_dir: Path
-    crms: Sequence[str] = CRMS
+    connections: Mapping[str, str] = field(default_factory=lambda: {crm: crm for crm in CRMS})
     ports: Mapping[str, int] = field(default_factory=dict)
     token_seconds: float = 1800.0
     knobs: Mapping[str, Any] = field(default_factory=dict)
+    declared: Mapping[str, Any] = field(default_factory=dict)
+    faults: Mapping[str, Any] = field(default_factory=dict)
+    crossroads: int | None = None
 
 
 def addresses_file(state_dir: Path) -> Path:
@@ -57,52 +72,12 @@ def addresses_file(state_dir: Path) -> Path:
     return state_dir / "emulators.json"
 
 
-def open_state(state_dir: Path, crm: str) -> State:
-    """Open the records of one CRM, as the emulator does."""
-    return State(state_dir / f"{crm}.sqlite", resolution_us=RESOLUTION_US[crm])
+def open_state(state_dir: Path, crm: str, name: str | None = None) -> State:
+    """Open the records of one connection (named like its CRM if not given), as the emulator does."""
+    return State(state_dir / f"{name or crm}.sqlite", resolution_us=RESOLUTION_US[crm])
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, atomically."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-    os.replace(draft, path)
-
-
-def certificates(state_dir: Path) -> tuple[Path, Path]:
-    """Return (CA bundle, server key and certificate chain), made at the first call and kept."""
-    key, bundle, server = state_dir / "ca.key", state_dir / "ca.pem", state_dir / "server.pem"
-    if key.exists() and bundle.exists():
-        authority = trustme.CA.from_pem(bundle.read_bytes(), key.read_bytes())
-    else:
-        authority = trustme.CA(organization_name="crm-sync emulators")
-        write_private(key, authority.private_key_pem.bytes())
-        write_private(bundle, authority.cert_pem.bytes())
-        server.unlink(missing_ok=True)
-    if not server.exists():
-        leaf = authority.issue_cert("localhost", "127.0.0.1")
-        write_private(server, leaf.private_key_and_cert_chain_pem.bytes())
-    return bundle, server
-
-
-def credentials(state: State) -> dict[str, str]:
-    """Return what clients of one CRM must present; random at first, then kept."""
-    kept: dict[str, str] | None = state.get_meta("credentials")
-    if kept is None:
-        kept = {
-            "client_id": secrets.token_hex(16),
-            "client_secret": secrets.token_urlsafe(24),
-            "refresh_token": secrets.token_urlsafe(24),
-            "token": f"pat-na1-{secrets.token_hex(16)}",
-            "tenant": f"{secrets.token_hex(4)}-0000-4000-8000-{secrets.token_hex(6)}",
-        }
-        state.set_meta("credentials", kept)
-    return kept
-
-
-def listen(port: int | None, preferred: int | None, crm: str) -> socket.socket:
+def listen(port: int | None, preferred: int | None, name: str) -> socket.socket:
     """Return a listening loopback socket. Raises CannotServe if the given port is taken."""
     for candidate in [port] if port else [preferred, 0]:
         if candidate is None:
@@ -117,12 +92,12 @@ def listen(port: int | None, preferred: int | None, crm: str) -> socket.socket:
             server.close()
             if port:
                 raise CannotServe(
-                    f"Port {port} for the {crm} emulator cannot be opened ({error.strerror}). "
-                    f"Stop what listens there, or choose another with --{crm}-port."
+                    f"Port {port} for the {name} emulator cannot be opened ({error.strerror}). "
+                    f"Stop what listens there, or choose another with --port {name}=N."
                 ) from None
             continue
         return server
-    raise CannotServe(f"No free port for the {crm} emulator on 127.0.0.1.")
+    raise CannotServe(f"No free port for the {name} emulator on 127.0.0.1.")
 
 
 class Server(uvicorn.Server):
@@ -145,27 +120,62 @@ class Server(uvicorn.Server):
 class Running:
     """One emulator about to serve."""
 
-    crm: str
+    name: str
     socket: socket.socket
     state: State
     server: Server
+    hooks: Hooks | None
     address: dict[str, Any]
 
 
-def prepare(plan: Plan, crm: str, server_pem: Path, preferred: int | None) -> Running:
-    """Open the port and the state of one CRM and build its application."""
-    sock = listen(plan.ports.get(crm), preferred, crm)
+def prepare(plan: Plan, name: str, server_pem: Path, preferred: int | None) -> Running:
+    """Open the port and the state of one connection and build its application.
+
+    A CRM's `build(state, faults, settings)` returns a Starlette application whose `state` may have `desk` (a Desk),
+    `hooks` (a Hooks; it is started and stopped here), `endpoints` (see matrix.py) and `late_commit` (true: it asks for
+    faults of that kind itself).
+    """
+    crm = plan.connections[name]
+    sock = listen(plan.ports.get(name), preferred, name)
     url = f"https://localhost:{sock.getsockname()[1]}"
-    state = open_state(plan.state_dir, crm)
+    state = open_state(plan.state_dir, crm, name)
     presented = credentials(state)
+    bundle, _ = certificates(plan.state_dir)
     settings = EmulatorSettings(
-        crm=crm, url=url, state_dir=plan.state_dir, token_seconds=plan.token_seconds, knobs=plan.knobs, **presented
-    )
-    faults = Faults(plan.knobs)
+        crm=crm, url=url, state_dir=plan.state_dir, token_seconds=plan.token_seconds, knobs=plan.knobs, name=name,
+        declared=merged(plan.declared.get(crm), plan.declared.get(name) if name != crm else None),
+        ca_bundle=bundle, **presented,
+    )  # fmt: skip
+    faults = Faults({"security_token": presented["security_token"], **plan.knobs}, state.now_us)
+    known = matrix.faults(crm)
+    if known is not None:
+        faults.restrict(known)
+    waiting = [*plan.faults.get(crm, ()), *(plan.faults.get(name, ()) if name != crm else ())]
+    try:
+        faults.add([Fault.read(one) for one in waiting])
+    except (ValueError, TypeError) as error:
+        raise CannotServe(f"A fault for {name} in the file of faults is wrong: {error}.") from None
+    told = {"crm": crm, "url": url, **presented, **_further(plan.state_dir, crm, name)}
     app: Starlette = importlib.import_module(f"crm_sync.emulators.{crm}.app").build(state, faults, settings)
+    if not getattr(app.state, "late_commit", False):  # a CRM that makes rows late itself says so
+        state.postpone(faults.lateness)
     desk: Desk = getattr(app.state, "desk", None) or Desk(state)
-    wrapped = FaultMiddleware(app, build_control(desk, faults), faults)
-    return Running(crm, sock, state, server_of(wrapped, server_pem), {"url": url, **presented})
+    hooks: Hooks | None = getattr(app.state, "hooks", None)
+    snapshots = Snapshots(state, plan.state_dir / "snapshots" / name)
+    wrapped = FaultMiddleware(app, build_control(desk, faults, hooks, snapshots), faults)
+    return Running(name, sock, state, server_of(wrapped, server_pem), hooks, told)
+
+
+def _further(state_dir: Path, crm: str, name: str) -> dict[str, str]:
+    """Return what else clients of a CRM need; the certificate of an app that signs is put where its CRM looks."""
+    if crm == "hubspot":
+        return {"app_id": str(importlib.import_module("crm_sync.emulators.hubspot.sources").APP_ID)}
+    key, certificate = app_key(state_dir)
+    place = state_dir / {"salesforce": f"{name}.jwt.pem", "dynamics": f"{name}-certificate.pem"}[crm]
+    if not place.exists():
+        write_private(place, certificate.read_bytes())
+    signing = {"private_key_file": str(key.absolute()), "certificate_file": str(certificate.absolute())}
+    return signing | ({"username": "integration@acme.example"} if crm == "salesforce" else {})
 
 
 def server_of(app: ASGIApp, server_pem: Path) -> Server:
@@ -189,7 +199,7 @@ def server_of(app: ASGIApp, server_pem: Path) -> Server:
 def _last_ports(state_dir: Path) -> dict[str, int]:
     try:
         last = json.loads(addresses_file(state_dir).read_bytes())
-        return {crm: int(last[crm]["url"].rsplit(":", 1)[1]) for crm in CRMS if crm in last}
+        return {n: int(one["url"].rsplit(":", 1)[1]) for n, one in last.items() if isinstance(one, dict)}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
@@ -208,12 +218,16 @@ async def serve(plan: Plan) -> None:
     last = _last_ports(plan.state_dir)
     running: list[Running] = []
     try:
-        for crm in plan.crms:
-            one = prepare(plan, crm, server_pem, last.get(crm))
+        for name in plan.connections:
+            one = prepare(plan, name, server_pem, last.get(name))
             running.append(one)
+            if one.hooks is not None:
+                one.hooks.start()
         await _run(plan, running, bundle)
     finally:
         for one in running:
+            if one.hooks is not None:
+                one.hooks.stop()
             one.socket.close()
             one.state.close()
 
@@ -227,6 +241,15 @@ async def _run(plan: Plan, running: list[Running], bundle: Path) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+    ports: dict[str, int] = {}
+    for one in running:
+        ports.setdefault(one.address["crm"], one.socket.getsockname()[1])
+    crossroads, led = Crossroads(ports), ""
+    if plan.crossroads is not None:
+        try:
+            led = await crossroads.start(plan.crossroads)
+        except OSError as error:
+            raise CannotServe(f"Port {plan.crossroads} for --crossroads cannot be opened ({error.strerror}).") from None
     tasks = [asyncio.create_task(one.server.serve(sockets=[one.socket])) for one in running]
     while not all(one.server.started for one in running):
         if any(task.done() for task in tasks):
@@ -235,9 +258,10 @@ async def _run(plan: Plan, running: list[Running], bundle: Path) -> None:
         await asyncio.sleep(0.01)
     else:
         addresses: dict[str, Any] = {"pid": os.getpid(), "ca_bundle": str(bundle.absolute())}
-        addresses |= {one.crm: one.address for one in running}
+        addresses |= ({"crossroads": led} if led else {}) | {one.name: one.address for one in running}
         write_private(addresses_file(plan.state_dir), json.dumps(addresses, indent=2).encode())
         for one in running:
-            sys.stdout.write(f"{one.crm}: {one.address['url']}\n")
+            sys.stdout.write(f"{one.name}: {one.address['url']}\n")
         sys.stdout.flush()
     await asyncio.gather(*tasks)
+    crossroads.stop()

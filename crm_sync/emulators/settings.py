@@ -19,6 +19,10 @@ class EmulatorSettings:
                    what clients must present; those that a CRM has no use for are simply not asked for
     token_seconds  life of an access token
     knobs          first values of `Faults.knob`: "limits" (bool), "index_lag_seconds", ...
+    name           the connection: that of the CRM, unless several of one kind are served
+    declared       further objects and fields, as `declarations.load` takes them: load(FILE, settings.declared)
+    security_token what a password is followed by where a CRM wants that; the knob of this name too
+    ca_bundle      certificates to trust where the emulator calls others (webhook receivers)
     """
 
     crm: str
@@ -31,3 +35,7 @@ class EmulatorSettings:
     state_dir: Path
     token_seconds: float = 1800.0
     knobs: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    declared: Mapping[str, Any] = field(default_factory=dict)
+    ca_bundle: Path | None = None
+    security_token: str = ""

@@ -8,35 +8,54 @@ down to the resolution that the CRM has. Deleting is soft; `purge` removes the r
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from crm_sync.emulators.database import Clock, Database, system_clock
+from crm_sync.emulators import associating
+from crm_sync.emulators.associating import Associating
+from crm_sync.emulators.clock import Clock, system_clock
 from crm_sync.emulators.database import fold as folded
+from crm_sync.emulators.reading import Between, Reading, Record, field_sql, fields_sql
+
+__all__ = ["Between", "Duplicate", "NewRecord", "Record", "State", "field_sql", "fields_sql"]
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS record (
     object TEXT NOT NULL, id TEXT NOT NULL, seq INTEGER NOT NULL,
     created_us INTEGER NOT NULL, modified_us INTEGER NOT NULL,
     deleted INTEGER NOT NULL DEFAULT 0, merged_into TEXT, doc TEXT NOT NULL, PRIMARY KEY (object, id));
-CREATE INDEX IF NOT EXISTS record_by_modified ON record (object, modified_us, id);
+DROP INDEX IF EXISTS record_by_modified;
+CREATE INDEX IF NOT EXISTS record_by_id ON record (object, deleted, id);
+CREATE INDEX IF NOT EXISTS record_by_modification ON record (object, modified_us, id, deleted);
 CREATE INDEX IF NOT EXISTS record_by_seq ON record (object, seq);
+CREATE INDEX IF NOT EXISTS record_deleted ON record (object, modified_us, id) WHERE deleted = 1;
 CREATE TABLE IF NOT EXISTS unique_field (
     object TEXT NOT NULL, field TEXT NOT NULL, fold INTEGER NOT NULL, PRIMARY KEY (object, field));
 CREATE TABLE IF NOT EXISTS unique_value (
     object TEXT NOT NULL, field TEXT NOT NULL, value TEXT NOT NULL, id TEXT NOT NULL,
     PRIMARY KEY (object, field, value)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS unique_value_by_id ON unique_value (object, id);
-CREATE TABLE IF NOT EXISTS association (
-    from_object TEXT NOT NULL, to_object TEXT NOT NULL, from_id TEXT NOT NULL, to_id TEXT NOT NULL,
-    type_id INTEGER NOT NULL,
-    PRIMARY KEY (from_object, to_object, from_id, to_id, type_id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS late_row (
+    object TEXT NOT NULL, id TEXT NOT NULL, due_us INTEGER NOT NULL, created_us INTEGER NOT NULL,
+    modified_us INTEGER NOT NULL, doc TEXT NOT NULL, PRIMARY KEY (object, id, modified_us, due_us));
 """
-COLUMNS = "object, id, seq, created_us, modified_us, deleted, merged_into, doc"
+TALLY = """
+CREATE TABLE tally (
+    object TEXT NOT NULL, deleted INTEGER NOT NULL, records INTEGER NOT NULL,
+    PRIMARY KEY (object, deleted)) WITHOUT ROWID;
+INSERT INTO tally SELECT object, deleted, count(*) FROM record GROUP BY object, deleted;
+CREATE TRIGGER record_out AFTER DELETE ON record BEGIN
+    UPDATE tally SET records = records - 1 WHERE object = old.object AND deleted = old.deleted; END;
+CREATE TRIGGER record_moved AFTER UPDATE OF deleted ON record WHEN old.deleted <> new.deleted BEGIN
+    UPDATE tally SET records = records - 1 WHERE object = old.object AND deleted = old.deleted;
+    INSERT INTO tally VALUES (new.object, new.deleted, 1)
+    ON CONFLICT (object, deleted) DO UPDATE SET records = records + 1; END;
+"""
 
 
 class Duplicate(Exception):
@@ -45,35 +64,6 @@ class Duplicate(Exception):
     def __init__(self, object: str, field: str, id: str) -> None:
         super().__init__(f"{object}.{field}: the value is taken by record {id}")
         self.object, self.field, self.id = object, field, id
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record as stored; `values` is the caller's own copy."""
-
-    object: str
-    id: str
-    seq: int
-    created_us: int
-    modified_us: int
-    deleted: bool
-    merged_into: str | None
-    values: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Between:
-    """A range over an integer or text column; bounds that are None are open."""
-
-    ge: Any = None
-    gt: Any = None
-    le: Any = None
-    lt: Any = None
-
-    def sql(self, column: str) -> tuple[list[str], list[Any]]:
-        """Return the conditions and their parameters."""
-        pairs = [(">=", self.ge), (">", self.gt), ("<=", self.le), ("<", self.lt)]
-        return [f"{column} {op} ?" for op, v in pairs if v is not None], [v for _, v in pairs if v is not None]
 
 
 @dataclass(slots=True)
@@ -86,25 +76,29 @@ class NewRecord:
     modified_us: int | None = None
 
 
-def field_sql(name: str) -> str:
-    """Return the SQL expression of one field of the document (booleans come out as 1 and 0, an absent key as NULL)."""
-    if '"' in name or "'" in name:
-        raise ValueError(f"{name!r} is no field name")
-    return f"json_extract(doc, '$.\"{name}\"')"
-
-
 def _doc(values: Mapping[str, Any]) -> str:
     return orjson.dumps(values).decode()
 
 
-class State(Database):
+class State(Reading, Associating):
     """The records, associations and small facts of one CRM. All methods may be called from any thread."""
 
     def __init__(self, path: Path, clock: Clock = system_clock, resolution_us: int = 1) -> None:
         """Open or create the file; `resolution_us` cuts stamps down (1_000_000 for a CRM that knows seconds only)."""
         super().__init__(path, clock, resolution_us)
-        self._db().executescript(SCHEMA)
+        self._db().executescript(SCHEMA + associating.SCHEMA)
+        with self._lock:
+            if self._db().execute("SELECT 1 FROM sqlite_master WHERE name = 'tally'").fetchone() is None:
+                self._db().executescript(f"BEGIN IMMEDIATE; {TALLY} COMMIT;")
+        self._postpone: Callable[[str], float | None] | None = None
+        self._late_due_us = self._next_late()
         self._uniques = self._load_uniques()
+        self.after_restore(self._forget)
+
+    def _forget(self) -> None:
+        self._db().executescript(SCHEMA + associating.SCHEMA)  # a snapshot may be older than this program
+        self._uniques = self._load_uniques()
+        self._late_due_us = self._next_late()
 
     # -- unique fields
 
@@ -125,7 +119,7 @@ class State(Database):
             rows = db.execute(
                 f"SELECT id, {name} FROM record WHERE object = ? AND NOT deleted AND {name} IS NOT NULL", (object,)
             )
-            for id, value in rows.fetchall():
+            for id, value in rows:
                 self._claim(db, object, id, {field: value}, known)
             self._uniques = {**self._uniques, object: known}
 
@@ -134,22 +128,25 @@ class State(Database):
         return list(self._uniques.get(object, {}))
 
     def _claim(
-        self, db: sqlite3.Connection, object: str, id: str, values: Mapping[str, Any], known: Mapping[str, bool]
+        self, db: sqlite3.Connection, object: str, id: str, values: Mapping[str, Any], known: Mapping[str, bool],
+        *, new: bool = False,
     ) -> None:
         for name, fold in known.items():
             if name not in values:
                 continue
-            db.execute("DELETE FROM unique_value WHERE object = ? AND field = ? AND id = ?", (object, name, id))
+            if not new:
+                db.execute("DELETE FROM unique_value WHERE object = ? AND field = ? AND id = ?", (object, name, id))
             value = values[name]
             if value is None or value == "":
                 continue
             text = str(folded(value) if fold else value)
-            row = db.execute(
-                "SELECT id FROM unique_value WHERE object = ? AND field = ? AND value = ?", (object, name, text)
-            ).fetchone()
-            if row is not None:
-                raise Duplicate(object, name, row[0])
-            db.execute("INSERT INTO unique_value VALUES (?, ?, ?, ?)", (object, name, text, id))
+            try:
+                db.execute("INSERT INTO unique_value VALUES (?, ?, ?, ?)", (object, name, text, id))
+            except sqlite3.IntegrityError:
+                row = db.execute(
+                    "SELECT id FROM unique_value WHERE object = ? AND field = ? AND value = ?", (object, name, text)
+                ).fetchone()
+                raise Duplicate(object, name, row[0]) from None
 
     def find_unique(self, object: str, field: str, value: Any) -> Record | None:
         """Return the live record that holds a value of a unique field."""
@@ -166,29 +163,59 @@ class State(Database):
         created_us: int | None = None, modified_us: int | None = None,
     ) -> Record:
         """Insert a record. Raises Duplicate for a taken unique value or id (field "id")."""
-        self.insert_many(object, [NewRecord(id, values, created_us, modified_us)])
-        record = self.get(object, id)
-        assert record is not None
-        return record
+        seq, created, modified = self._insert(object, [NewRecord(id, values, created_us, modified_us)])
+        return Record(object, id, seq, created, modified, False, None, orjson.loads(_doc(values)))
 
     def insert_many(self, object: str, rows: Iterable[NewRecord]) -> int:
-        """Insert records in one transaction and return how many; all or none."""
+        """Insert records in one transaction and return how many; all or none. Give 1,000,000 of them in chunks."""
         rows = list(rows)
+        self._insert(object, rows)
+        return len(rows)
+
+    def _insert(self, object: str, rows: list[NewRecord]) -> tuple[int, int, int]:
+        """Insert and return sequence number and stamps of the last one."""
         with self.transaction() as db:
             seq = self.next_number("seq", len(rows)) if rows else 0
             now, known = self.now_us(), self._uniques.get(object, {})
+            stored, created, modified = [], now, now
             for row in rows:
                 if known:
-                    self._claim(db, object, row.id, row.values, known)
-                created = now if row.created_us is None else row.created_us
-                modified = created if row.modified_us is None else row.modified_us
-                stored = (object, row.id, seq, self._cut(created), self._cut(modified), _doc(row.values))
-                try:
-                    db.execute("INSERT INTO record VALUES (?, ?, ?, ?, ?, 0, NULL, ?)", stored)
-                except sqlite3.IntegrityError:
-                    raise Duplicate(object, "id", row.id) from None
+                    self._claim(db, object, row.id, row.values, known, new=True)
+                created = self._cut(now if row.created_us is None else row.created_us)
+                modified = created if row.modified_us is None else self._cut(row.modified_us)
+                if not self._late(db, object, row.id, created, modified, row.values):
+                    stored.append((object, row.id, seq, created, modified, _doc(row.values)))
                 seq += 1
-        return len(rows)
+            try:
+                with self.transaction() if len(stored) > 1 else nullcontext():
+                    db.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, 0, NULL, ?)", stored)
+            except sqlite3.IntegrityError:
+                raise Duplicate(object, "id", self._taken(object, [row[1] for row in stored])) from None
+            self._tally(db, object, 0, len(stored))
+        return seq - 1, created, modified
+
+    @staticmethod
+    def _tally(db: sqlite3.Connection, object: str, deleted: int, records: int) -> None:
+        """Count what is inserted, so that nobody has to; a trigger would cost thrice the insert itself."""
+        if records:
+            db.execute(
+                "INSERT INTO tally VALUES (?, ?, ?) ON CONFLICT (object, deleted) DO UPDATE SET records = records + ?",
+                (object, deleted, records, records),
+            )
+
+    def _taken(self, object: str, ids: list[str]) -> str:
+        """Return the first of these ids that is there twice, or was there before."""
+        seen: set[str] = set()
+        for id in ids:
+            if id in seen:
+                return id
+            seen.add(id)
+        before = self._db().execute(
+            "SELECT id FROM record WHERE object = ? AND id IN (SELECT value FROM json_each(?))",
+            (object, orjson.dumps(ids).decode()),
+        )
+        found = {row[0] for row in before}
+        return next(id for id in ids if id in found)
 
     def _cut(self, stamp_us: int) -> int:
         return stamp_us - stamp_us % self.resolution_us
@@ -207,6 +234,8 @@ class State(Database):
             self._claim(db, object, id, values, self._uniques.get(object, {}))
             stamp = self._cut(modified_us) if modified_us is not None else self.now_us() if touch else old.modified_us
             merged = {**old.values, **values}
+            if self._late(db, object, id, old.created_us, stamp, values):
+                return Record(object, id, old.seq, old.created_us, stamp, False, old.merged_into, merged)
             seq = self.next_number("seq")
             db.execute(
                 "UPDATE record SET doc = ?, seq = ?, modified_us = ? WHERE object = ? AND id = ?",
@@ -238,107 +267,54 @@ class State(Database):
             )
             return db.execute("DELETE FROM record WHERE object = ? AND id = ?", (object, id)).rowcount > 0
 
-    # -- reading records
+    # -- rows that commit late
 
-    @staticmethod
-    def _record(row: tuple[Any, ...]) -> Record:
-        return Record(row[0], row[1], row[2], row[3], row[4], bool(row[5]), row[6], orjson.loads(row[7]))
+    def postpone(self, seconds: Callable[[str], float | None]) -> None:
+        """Ask `seconds(object)` at every insert and update whether it commits late: behind others with later stamps.
 
-    def get(self, object: str, id: str) -> Record | None:
-        """Return a record, deleted ones too."""
-        row = self._db().execute(f"SELECT {COLUMNS} FROM record WHERE object = ? AND id = ?", (object, id)).fetchone()
-        return self._record(row) if row else None
-
-    def get_many(self, object: str, ids: Sequence[str]) -> dict[str, Record]:
-        """Return the records that exist, by id, deleted ones too."""
-        rows = self._db().execute(
-            f"SELECT {COLUMNS} FROM record WHERE object = ? AND id IN (SELECT value FROM json_each(?))",
-            (object, orjson.dumps(list(ids)).decode()),
-        )
-        return {row[1]: self._record(row) for row in rows}
-
-    @staticmethod
-    def _where(
-        object: str, deleted: bool | None, modified: Between | None, seq: Between | None, id: Between | None,
-        where: str, params: Sequence[Any],
-    ) -> tuple[str, list[Any]]:
-        conditions, values = ["object = ?"], [object]
-        if deleted is not None:
-            conditions.append("deleted" if deleted else "NOT deleted")
-        for column, between in (("modified_us", modified), ("seq", seq), ("id", id)):
-            if between is not None:
-                more, bound = between.sql(column)
-                conditions += more
-                values += bound
-        if where:
-            conditions.append(f"({where})")
-            values += params
-        return " AND ".join(conditions), values
-
-    def scan(
-        self, object: str, *, deleted: bool | None = False, modified: Between | None = None, seq: Between | None = None,
-        id: Between | None = None, where: str = "", params: Sequence[Any] = (), order: str = "id",
-        limit: int | None = None, offset: int = 0,
-    ) -> list[Record]:
-        """Return records of an object within the ranges.
-
-        `deleted`: False live ones, True deleted ones, None both. `where` and `order` are SQL over the columns of
-        `record` (id, seq, created_us, modified_us, deleted, merged_into) and `field_sql(name)`; `params` has values.
-        For a keyset page: where="(modified_us, id) > (?, ?)", order="modified_us, id".
+        Such a row is answered as written, but nobody sees it before so many seconds of the clock have passed; then it
+        is there with its earlier stamp and the next sequence number. Deleting is never late.
         """
-        condition, values = self._where(object, deleted, modified, seq, id, where, params)
-        rows = self._db().execute(
-            f"SELECT {COLUMNS} FROM record WHERE {condition} ORDER BY {order} LIMIT ? OFFSET ?",
-            (*values, -1 if limit is None else limit, offset),
-        )
-        return [self._record(row) for row in rows]
+        self._postpone = seconds
 
-    def count(
-        self, object: str, *, deleted: bool | None = False, modified: Between | None = None, seq: Between | None = None,
-        id: Between | None = None, where: str = "", params: Sequence[Any] = (),
-    ) -> int:
-        """Return how many records `scan` would return without a limit."""
-        condition, values = self._where(object, deleted, modified, seq, id, where, params)
-        return int(self._db().execute(f"SELECT count(*) FROM record WHERE {condition}", values).fetchone()[0])
+    def _late(
+        self, db: sqlite3.Connection, object: str, id: str, created: int, modified: int, values: Mapping[str, Any]
+    ) -> bool:
+        seconds = self._postpone(object) if self._postpone is not None else None
+        if seconds is None:
+            return False
+        due = self.clock() + round(seconds * 1_000_000)
+        row = (object, id, due, created, modified, _doc(values))
+        db.execute("INSERT OR REPLACE INTO late_row VALUES (?, ?, ?, ?, ?, ?)", row)
+        self._late_due_us = due if self._late_due_us is None else min(due, self._late_due_us)
+        return True
 
-    # -- associations (directed; a CRM that shows both directions stores both)
+    def _next_late(self) -> int | None:
+        due: int | None = self._db().execute("SELECT min(due_us) FROM late_row").fetchone()[0]
+        return due
 
-    def associate(self, rows: Iterable[tuple[str, str, str, str, int]]) -> None:
-        """Add (from_object, from_id, to_object, to_id, type_id) rows; those that exist stay."""
+    def now_us(self) -> int:
+        """Return now at the CRM's resolution; it never runs backwards. Rows that are due appear."""
+        if self._late_due_us is not None and self.clock() >= self._late_due_us:
+            self._commit_late()
+        return super().now_us()
+
+    def _commit_late(self) -> None:
         with self.transaction() as db:
-            db.executemany(
-                "INSERT OR IGNORE INTO association (from_object, from_id, to_object, to_id, type_id)"
-                " VALUES (?, ?, ?, ?, ?)",
-                rows,
-            )
-
-    def dissociate(self, rows: Iterable[tuple[str, str, str, str, int | None]]) -> int:
-        """Remove rows and return how many; type_id None removes all types between the two."""
-        removed = 0
-        with self.transaction() as db:
-            for *ends, type_id in rows:
-                removed += db.execute(
-                    "DELETE FROM association WHERE from_object = ? AND from_id = ? AND to_object = ? AND to_id = ?"
-                    " AND type_id = coalesce(?, type_id)",
-                    (*ends, type_id),
-                ).rowcount
-        return removed
-
-    def associations(
-        self, from_object: str, from_ids: Sequence[str], to_object: str
-    ) -> dict[str, list[tuple[str, int]]]:
-        """Return from_id -> [(to_id, type_id)], ordered; ids without any are left out."""
-        rows = self._db().execute(
-            "SELECT from_id, to_id, type_id FROM association WHERE from_object = ? AND to_object = ?"
-            " AND from_id IN (SELECT value FROM json_each(?)) ORDER BY from_id, length(to_id), to_id, type_id",
-            (from_object, to_object, orjson.dumps(list(from_ids)).decode()),
-        )
-        out: dict[str, list[tuple[str, int]]] = {}
-        for from_id, to_id, type_id in rows:
-            out.setdefault(from_id, []).append((to_id, type_id))
-        return out
-
-    def association_targets(self, from_object: str) -> list[str]:
-        """Return the objects that records of an object are associated with."""
-        rows = self._db().execute("SELECT DISTINCT to_object FROM association WHERE from_object = ?", (from_object,))
-        return sorted(row[0] for row in rows)
+            self._late_due_us = None
+            rows = db.execute(
+                "SELECT object, id, created_us, modified_us, doc, rowid FROM late_row WHERE due_us <= ?"
+                " ORDER BY due_us",
+                (self.clock(),),
+            ).fetchall()
+            for object, id, created, modified, doc, rowid in rows:
+                there = db.execute("SELECT 1 FROM record WHERE object = ? AND id = ?", (object, id)).fetchone()
+                self._tally(db, object, 0, 0 if there else 1)
+                db.execute(
+                    "INSERT INTO record VALUES (?, ?, ?, ?, ?, 0, NULL, ?) ON CONFLICT (object, id) DO UPDATE SET"
+                    " seq = excluded.seq, modified_us = max(modified_us, excluded.modified_us),"
+                    " doc = patched(doc, excluded.doc) WHERE NOT deleted",
+                    (object, id, self.next_number("seq"), created, modified, doc),
+                )
+                db.execute("DELETE FROM late_row WHERE rowid = ?", (rowid,))
+            self._late_due_us = self._next_late()

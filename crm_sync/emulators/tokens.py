@@ -43,6 +43,20 @@ class TokenBook:
         grant = self.find(token)
         return grant is not None and grant.expires_us > self._state.now_us()
 
+    def expire(self, token: str) -> bool:
+        """End the life of one token now; it stays known. False if it was never issued."""
+        grant = self.find(token)
+        if grant is not None:
+            self._state.set_meta(f"token:{token}", {"expires_us": self._state.now_us(), "facts": grant.facts})
+        return grant is not None
+
+    def revoke(self, token: str) -> bool:
+        """Forget a token as if it had never been issued; False if it never was."""
+        with self._state.transaction():
+            known = self.find(token) is not None
+            self._state.set_meta(f"token:{token}", None)
+        return known
+
     def expire_all(self) -> int:
         """End the life of all tokens now and return how many there were."""
         with self._state.transaction():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from crm_sync.emulators.dynamics.keys import Keys
-from crm_sync.emulators.dynamics.protocol import SERVICE_PATH, ODataError, Unsupported, no_row, no_segment
-from crm_sync.emulators.dynamics.tables import GUID, Column, Table, Tables, incoming
+from crm_sync.emulators.dynamics.keys import Key, Keys, joined, marker
+from crm_sync.emulators.dynamics.protocol import ANY_SERVICE_PATH, ODataError, no_row, no_segment
+from crm_sync.emulators.dynamics.tables import GUID, LOOKUPS, Column, Table, Tables
+from crm_sync.emulators.dynamics.values import incoming
 from crm_sync.emulators.state import Record, State
 
 NAME: Final = re.compile(r"[A-Za-z_$][\w.]*")
@@ -27,11 +29,11 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class RowKey:
-    """What a key means: an id, or an alternate key's column and value."""
+    """What a key means: an id, or an alternate key with the values of its columns (logical name -> stored value)."""
 
     id: str | None
-    column: Column | None
-    value: Any
+    key: Key | None
+    values: Mapping[str, Any]
     text: str
 
 
@@ -74,34 +76,36 @@ class Addresses:
     def row_key(self, table: Table, text: str) -> RowKey:
         """Understand the text between the parentheses. Raises ODataError for what is no key of the table."""
         if GUID.fullmatch(text):
-            return RowKey(text.lower(), None, None, text)
+            return RowKey(text.lower(), None, {}, text)
         pairs = PAIR.findall(text)
         if not pairs:
             raise ODataError(400, "0x80060888", f"The key value '{text}' is not a guid or a list of key columns.")
-        if len(pairs) > 1:
-            raise Unsupported("alternate keys of several columns")
-        name, literal = pairs[0]
-        if name == table.id:
-            if not GUID.fullmatch(literal):
-                raise ODataError(400, "0x80060888", f"The key value '{literal}' is not a guid.")
-            return RowKey(literal.lower(), None, None, text)
-        if name not in self._keys.active_columns(table.logical):
+        if len(pairs) == 1 and pairs[0][0] == table.id:
+            if not GUID.fullmatch(pairs[0][1]):
+                raise ODataError(400, "0x80060888", f"The key value '{pairs[0][1]}' is not a guid.")
+            return RowKey(pairs[0][1].lower(), None, {}, text)
+        values: dict[str, Any] = {}
+        for name, literal in pairs:
+            column = table.column(name)
+            values[column.logical] = _key_value(table, column, literal)
+        key = self._keys.find(table.logical, frozenset(values))
+        if key is None:
             raise ODataError(
-                400, "0x80060888", f"The property '{name}' is not part of an active alternate key of {table.logical}."
+                400, "0x80060888", f"'{','.join(values)}' is not an active alternate key of {table.logical}."
             )
-        column = table.column(name)
-        value: Any = literal[1:-1].replace("''", "'") if literal.startswith("'") else literal
-        if not column.textual and str(value).isdigit():
-            value = int(value)
-        return RowKey(None, column, incoming(table, column, value), text)
+        return RowKey(None, key, values, text)
 
     def find(self, table: Table, key: RowKey) -> Record | None:
         """Return the live row of a key, or None."""
         if key.id is not None:
             record = self._state.get(table.logical, key.id)
             return record if record is not None and not record.deleted else None
-        assert key.column is not None
-        return self._state.find_unique(table.logical, key.column.logical, key.value)
+        assert key.key is not None
+        columns = key.key["KeyAttributes"]
+        if len(columns) == 1:
+            return self._state.find_unique(table.logical, columns[0], key.values[columns[0]])
+        text = joined([key.values[name] for name in columns])
+        return self._state.find_unique(table.logical, marker(key.key), text)
 
     def existing(self, table: Table, key: RowKey) -> Record:
         """Return the live row of a key. Raises ODataError 404."""
@@ -112,8 +116,8 @@ class Addresses:
             raise no_row(table.logical, key.id)
         raise ODataError(404, "0x80060891", "A record with the specified key values does not exist in " + table.logical)
 
-    def target(self, text: Any, wanted: str) -> str:
-        """Return the id that a bind means: "/accounts(g)", "accounts(g)", or the whole address. Raises ODataError."""
+    def row(self, text: Any) -> tuple[Table, Record]:
+        """Return the row of an address: "/accounts(g)", "accounts(g)", or the whole of it. Raises ODataError."""
         if not isinstance(text, str):
             raise ODataError(400, "0x80048d19", "The value of an odata.bind must be the address of a row or null.")
         path = text
@@ -122,13 +126,30 @@ class Addresses:
             if f"{parts.scheme}://{parts.netloc}" != self._url:
                 raise ODataError(400, "0x80048d19", "An odata.bind leads to another environment.")
             path = parts.path
-        path = path.removeprefix(SERVICE_PATH).removeprefix("/")
+        path = ANY_SERVICE_PATH.sub("", path, count=1).removeprefix("/")
         found = resource(path)
         table = self._tables.by_set(found.name)
         if found.key is None or found.rest:
             raise ODataError(400, "0x80048d19", "An odata.bind must name one row.")
+        return table, self.existing(table, self.row_key(table, found.key))
+
+    def target(self, text: Any, wanted: str) -> str:
+        """Return the id of the row that a bind means, which must be of the table `wanted`. Raises ODataError."""
+        table, record = self.row(text)
         if table.logical != wanted:
             raise ODataError(
                 400, "0x80048d19", f"A row of {wanted} was expected in an odata.bind, not of {table.logical}."
             )
-        return self.existing(table, self.row_key(table, found.key)).id
+        return record.id
+
+
+def _key_value(table: Table, column: Column, literal: str) -> Any:
+    """Return one value of an alternate key as it is stored."""
+    value: Any = literal[1:-1].replace("''", "'") if literal.startswith("'") else literal
+    if column.kind in LOOKUPS:
+        if not GUID.fullmatch(value):
+            raise ODataError(400, "0x80060888", f"The key value '{value}' is not a guid.")
+        return value.lower()
+    if not column.textual and re.fullmatch(r"-?\d+(\.\d+)?", value):
+        value = float(value) if "." in value else int(value)
+    return incoming(table, column, value)

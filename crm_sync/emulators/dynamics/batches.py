@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from crm_sync.emulators.dynamics.protocol import SERVICE_PATH, Answer, Call, ODataError, payload_error
+from crm_sync.emulators.dynamics.protocol import ANY_SERVICE_PATH, Answer, Call, ODataError, payload_error
 from crm_sync.emulators.state import State
 
 MOST_PARTS: Final = 1000
@@ -97,7 +97,7 @@ def _resolved(call: Call, made: dict[str, str]) -> Call:
     path = call.path
     if path.startswith("$") and REFERENCE.match(path):
         path = REFERENCE.sub(known, path, count=1)
-        path = urlsplit(path).path.removeprefix(SERVICE_PATH)
+        path = ANY_SERVICE_PATH.sub("", urlsplit(path).path, count=1)
     body = re.sub(rb'("[^"]*@odata\.(?:bind|id)"\s*:\s*")(\$\d+)', lambda m: _bound(m, known), call.body)
     return replace(call, path=path, body=body)
 
@@ -141,11 +141,15 @@ def _request(outer: Call, message: bytes, *, nested: bool) -> Call:
         raise payload_error("A change set cannot hold a GET.")
     headers, body = _headers(rest)
     parts = urlsplit(target)
-    path = parts.path.removeprefix(SERVICE_PATH)
+    path = ANY_SERVICE_PATH.sub("", parts.path, count=1)
     if path.startswith("$batch"):
         raise payload_error("A $batch cannot hold another.")
-    inherited = {name: value for name, value in outer.headers.items() if name in ("authorization", "callerobjectid")}
-    return Call(method, path, parts.query, {**inherited, **headers}, body.strip())
+    inherited = {
+        name: value
+        for name, value in outer.headers.items()
+        if name in ("authorization", "callerobjectid", "mscrmcallerid")
+    }
+    return Call(method, path, parts.query, {**inherited, **headers}, body.strip(), outer.root)
 
 
 def _headers(message: bytes) -> tuple[dict[str, str], bytes]:

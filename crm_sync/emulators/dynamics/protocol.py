@@ -6,29 +6,34 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_plus, urlsplit
 from uuid import uuid4
 
 import orjson
 
 JSON_TYPE = "application/json; odata.metadata=minimal"
 SERVICE_PATH = "/api/data/v9.2/"
+ANY_SERVICE_PATH = re.compile(r"/api/data/v9\.[0-2]/")
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request: `path` is below the service root and still escaped, header names are lower case."""
+    """One request: `path` is below the service root and still escaped, header names are lower case.
+
+    `root` is the service root with its host, as the client wrote it: links in answers start with it.
+    """
 
     method: str
     path: str
     query: str
     headers: Mapping[str, str]
     body: bytes
+    root: str
 
     @property
     def what(self) -> str:
         """Return method, path and query for messages."""
-        return f"{self.method} {SERVICE_PATH}{self.path}" + (f"?{self.query}" if self.query else "")
+        return f"{self.method} {urlsplit(self.root).path}{self.path}" + (f"?{self.query}" if self.query else "")
 
     def header(self, name: str) -> str | None:
         """Return a header; the literal text null counts as absent, as in Dataverse."""
@@ -36,7 +41,7 @@ class Call:
         return None if value is None or value.strip().lower() == "null" else value.strip()
 
     def options(self) -> dict[str, str]:
-        """Return the query options, unescaped. Raises ODataError for one given twice."""
+        """Return the query options, unescaped; `@p` aliases among them. Raises ODataError for one given twice."""
         out: dict[str, str] = {}
         for pair in self.query.split("&"):
             if not pair:
@@ -48,6 +53,10 @@ class Call:
             out[name] = unquote_plus(value)
         return out
 
+    def aliases(self) -> dict[str, str]:
+        """Return the parameter aliases: the options whose name starts with @."""
+        return {name: value for name, value in self.options().items() if name.startswith("@")}
+
     def preferences(self) -> dict[str, str]:
         """Return the Prefer header as name -> value (empty for those without one)."""
         out: dict[str, str] = {}
@@ -56,6 +65,15 @@ class Call:
         ):
             out[name.lower()] = quoted or plain
         return out
+
+    def applied(self) -> dict[str, str]:
+        """Return the header that tells which preferences of a read were followed."""
+        applied = [
+            f'{name}="{value}"' if name == "odata.include-annotations" else f"{name}={value}" if value else name
+            for name, value in self.preferences().items()
+            if name in ("odata.maxpagesize", "odata.track-changes", "odata.include-annotations")
+        ]
+        return {"Preference_Applied": ",".join(applied)} if applied else {}
 
     def json(self) -> dict[str, Any]:
         """Return the body, a JSON object."""
@@ -126,6 +144,11 @@ def no_property(name: str, table: str) -> ODataError:
 def no_row(table: str, id: str) -> ODataError:
     """Return the refusal where there is no row of that id."""
     return ODataError(404, "0x80040217", f"{table} With Id = {id} Does Not Exist")
+
+
+def no_method() -> ODataError:
+    """Return the refusal of a method that the resource does not take."""
+    return ODataError(405, "0x80060888", "The requested resource does not support this http method.")
 
 
 def no_segment(name: str) -> ODataError:

@@ -1,15 +1,12 @@
-"""Put the HubSpot emulator together: authorisation, limits, correlation ids and error bodies around the routes.
+"""Put the HubSpot emulator together: authorisation, limits, correlation ids and error bodies around the endpoints.
 
-Goals: what a sync and an ordinary session of HubSpot's own clients send for contacts, companies, their associations
-and properties. Non-goals, each answered by a 501 that names the request: other objects, property history, custom
-objects and labels, consent, marketing, webhooks, date-versioned paths.
+Goals and non-goals, endpoint by endpoint: matrix.toml. What is not emulated is a 501 that names the request.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -19,66 +16,33 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from crm_sync.emulators.declarations import Schema, load
 from crm_sync.emulators.faults import Faults
-from crm_sync.emulators.hubspot.associations import Associations
-from crm_sync.emulators.hubspot.auth import Gate, Limits
 from crm_sync.emulators.hubspot.calls import Call
-from crm_sync.emulators.hubspot.desk import HubspotDesk
-from crm_sync.emulators.hubspot.properties import Properties
-from crm_sync.emulators.hubspot.records import Records, prepare
-from crm_sync.emulators.hubspot.refusals import Refusal, not_supported
-from crm_sync.emulators.hubspot.routes import Handler, Routes
+from crm_sync.emulators.hubspot.portal import Portal
+from crm_sync.emulators.hubspot.refusals import Refusal, not_supported, refusal
+from crm_sync.emulators.hubspot.routing import Endpoint, paths
+from crm_sync.emulators.hubspot.scopes import missing, needed
 from crm_sync.emulators.settings import EmulatorSettings
 from crm_sync.emulators.state import State
 
-DECLARATIONS = Path(__file__).with_name("declarations.toml")
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 def build(state: State, faults: Faults, settings: EmulatorSettings) -> Starlette:
     """Build the application of one portal."""
-    prepare(state)
-    properties = Properties(Schema(state, load(DECLARATIONS)))
-    records = Records(state, properties, Associations(state))
-    gate, limits = Gate(state, settings), Limits(state, faults)
-    routes = Routes(records, gate, faults)
-
-    def endpoint(handler: Handler, path: str, *, open_: bool) -> Any:
-        async def answer(request: Request) -> Response:
-            params = {key: str(value) for key, value in request.path_params.items()}
-            # Counts are kept per object: only ids and names are folded into their parameter.
-            request.scope["emulator_route"] = path.replace("{object}", params.get("object", "")).replace(
-                "{to_object}", params.get("to_object", "")
-            )
-            call = Call(
-                request.method, request.url.path, params, tuple(request.query_params.multi_items()),
-                await request.body(), settings.url,
-            )  # fmt: skip
-            authorization = request.headers.get("authorization")
-            return await run_in_threadpool(_respond, call, handler, authorization, open_)
-
-        return answer
-
-    def _respond(call: Call, handler: Handler, authorization: str | None, open_: bool) -> Response:
-        correlation = str(uuid.uuid4())
-        headers = {"x-hubspot-correlation-id": correlation}
-        try:
-            if not open_:
-                gate.check(authorization)
-                headers |= limits.check(search=call.path.endswith("/search"))
-            status, body = handler(call)
-        except Refusal as refused:
-            status, body = refused.status, {**refused.body, "correlationId": correlation}
-            headers |= refused.headers
-        return _json(status, body, headers)
-
-    table = [Route(path, endpoint(handler, path, open_=True), methods=[m]) for m, path, handler in routes.open_table()]
-    table += [Route(path, endpoint(handler, path, open_=False), methods=[m]) for m, path, handler in routes.table()]
-    table.append(Route("/{path:path}", endpoint(_unsupported, "/{path}", open_=False), methods=METHODS))
-    app = Starlette(routes=table)
+    portal = Portal(state, faults, settings)
+    front = Front(portal, settings.url)
+    table = portal.endpoints()
+    served = [(one, path, shown) for one in table for path, shown in paths(one)]
+    routes = [Route(path, front.endpoint(one, shown), methods=[one.method]) for one, path, shown in served]
+    nothing = Endpoint("*", "/{path}", _unsupported)
+    routes.append(Route("/{path:path}", front.endpoint(nothing, "/{path}"), methods=METHODS))
+    app = Starlette(routes=routes)
     app.router.redirect_slashes = False
-    app.state.desk = HubspotDesk(records)
+    app.state.desk = portal.desk
+    app.state.hooks = portal.hooks
+    app.state.late_commit = True  # late.py: with associations and webhooks
+    app.state.endpoints = [(one.method, shown) for one, _, shown in served]
     return app
 
 
@@ -86,7 +50,65 @@ def _unsupported(call: Call) -> Any:
     raise not_supported(f"{call.method} {call.path}")
 
 
-def _json(status: int, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> Response:
+class Front:
+    """What every request passes before and after its handler."""
+
+    def __init__(self, portal: Portal, url: str) -> None:
+        self._portal, self._url = portal, url
+
+    def endpoint(self, one: Endpoint, shown: str) -> Any:
+        """Return the coroutine that answers the requests of one endpoint."""
+
+        async def answer(request: Request) -> Response:
+            params = {key: str(value) for key, value in request.path_params.items()}
+            # Counts are kept per object: only ids and names are folded into their parameter.
+            request.scope["emulator_route"] = shown.replace("{object}", params.get("object", "")).replace(
+                "{to_object}", params.get("to_object", "")
+            )
+            call = Call(
+                request.method, request.url.path, params, tuple(request.query_params.multi_items()),
+                await request.body(), self._url, self._portal.catalog,
+            )  # fmt: skip
+            return await run_in_threadpool(self._respond, call, one, request.headers.get("authorization"))
+
+        return answer
+
+    def _respond(self, call: Call, one: Endpoint, authorization: str | None) -> Response:
+        correlation = str(uuid.uuid4())
+        headers = {"x-hubspot-correlation-id": correlation}
+        try:
+            self._portal.late.apply_due()
+            if not one.open:
+                headers |= self._admit(call, one, authorization)
+            status, body = one.handler(call)
+            if status == 201 and isinstance(body, dict) and "id" in body:
+                headers["Location"] = f"{call.base}{call.path}/{body['id']}"
+        except Refusal as refused:
+            headers |= refused.headers
+            if refused.status == 302:
+                return Response(status_code=302, headers=headers)
+            status, body = refused.status, {**refused.body, "correlationId": correlation}
+        return _json(status, body, headers)
+
+    def _admit(self, call: Call, one: Endpoint, authorization: str | None) -> dict[str, str]:
+        """Check token, scopes and limits, and return the headers that tell of the limits."""
+        scopes = self._portal.gate.check(authorization, call.one("hapikey"))
+        headers = self._portal.limits.check(search=one.search, oauth=scopes is not None)
+        named = call.params.get("object", "").lower()
+        self._portal.limits.strike(named)
+        fault = self._portal.faults.strike("server_error", object=named)
+        if fault is not None:
+            raise refusal(fault.status, None, "Internal error")
+        if scopes is not None and one.object_scope:
+            object = call.object()
+            engagement = bool(call.catalog.traits(object).get("engagement"))
+            wanted = needed(object, writes=one.writes, engagement=engagement)
+            if not set(wanted) & set(scopes):
+                raise missing(wanted)
+        return headers
+
+
+def _json(status: int, body: Any, headers: Mapping[str, str]) -> Response:
     if body is None:
         return Response(status_code=status, headers=dict(headers))
     return Response(

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from crm_sync.emulators.faults import Faults
+from crm_sync.emulators.hubspot.bodies import texts
 from crm_sync.emulators.hubspot.properties import instant
 from crm_sync.emulators.hubspot.records import Records
-from crm_sync.emulators.hubspot.refusals import Refusal, invalid
+from crm_sync.emulators.hubspot.refusals import Refusal, bad_values, invalid, problem
+from crm_sync.emulators.hubspot.writing import Writer, properties_of
 from crm_sync.emulators.state import Record
 
-MAX_INPUTS = 100
+MAX_INPUTS, MAX_HISTORIC = 100, 50
 
 Input = Mapping[str, Any]
-Answer = tuple[int, dict[str, Any] | None]
-"""HTTP status and body."""
+Answer = tuple[int, Any]
+"""HTTP status and body: an object, an array, or None for no body."""
 
 
 def envelope(
@@ -42,7 +45,7 @@ def inputs_of(document: Any, most: int = MAX_INPUTS) -> list[Input]:
 
 def _traces(inputs: Sequence[Input]) -> bool:
     """Tell whether every input carries its own trace id, which makes a batch partial."""
-    traces = [one.get("objectWriteTraceId") for one in inputs]
+    traces = [str(one.get("objectWriteTraceId") or "") for one in inputs]
     return all(traces) and len(set(traces)) == len(traces)
 
 
@@ -53,37 +56,35 @@ def _no_duplicates(ids: Sequence[str]) -> None:
 
 
 class Batches:
-    """Batch requests on records."""
+    """Batch requests on records. The fault that strikes here: bad_record."""
 
-    def __init__(self, records: Records) -> None:
-        self._records = records
+    def __init__(self, records: Records, writer: Writer, faults: Faults) -> None:
+        self._records, self._writer, self._faults = records, writer, faults
         self._state = records.state
 
     def read(self, object: str, document: Any, archived: bool) -> Answer:
         """Read records by id or unique property; missing ones share one error, trace ids or not."""
-        ids = [str(one.get("id", "")) for one in inputs_of(document)]
+        historic = texts(document, "propertiesWithHistory")
+        ids = [str(one.get("id", "")) for one in inputs_of(document, MAX_HISTORIC if historic else MAX_INPUTS)]
         id_property = document.get("idProperty")
         if id_property is None or id_property == "hs_object_id":
             found = self._state.get_many(object, ids)
         else:
-            self._records.check_id_property(object, id_property)
-            pairs = {} if archived else {one: self._state.find_unique(object, id_property, one) for one in ids}
-            found = {one: record for one, record in pairs.items() if record is not None}
+            pairs = {one: self._records.unique(object, id_property, one) for one in ids}
+            found = {one: record for one, record in pairs.items() if record is not None and not archived}
         live = {
-            one: record
-            for one, record in found.items()
-            if record.deleted == archived and (record.merged_into is None or not record.deleted)
+            one: record for one, record in found.items() if record.deleted == archived and record.merged_into is None
         }
-        names = document.get("properties") or None
         unique = {record.id: record for one in dict.fromkeys(ids) if (record := live.get(one)) is not None}
         missing = [one for one in dict.fromkeys(ids) if one not in live]
+        names = texts(document, "properties") or None
         return envelope(
-            self._state.now_us(), 200, [self._records.show(one, names) for one in unique.values()],
+            self._state.now_us(), 200, self._records.show_all(list(unique.values()), names, historic),
             [self._missing(object, missing)] if missing else [],
         )  # fmt: skip
 
     def _missing(self, object: str, ids: Sequence[str]) -> dict[str, Any]:
-        what = self._records.properties.object(object).extra["singular"].upper()
+        what = self._records.catalog.singular(object).upper()
         return {
             "status": "error",
             "category": "OBJECT_NOT_FOUND",
@@ -96,8 +97,8 @@ class Batches:
         """Create records: all or none, or partially where every input has its own trace id."""
 
         def one(given: Input) -> dict[str, Any]:
-            record = self._records.create(object, given)
-            return self._shown(record, given)
+            self._strike(object, given)
+            return self._shown(self._writer.create(object, given), given)
 
         return self._write(inputs_of(document), one, 201)
 
@@ -108,7 +109,7 @@ class Batches:
         missing: list[Input] = []
         known: list[tuple[Input, Record]] = []
         for given in inputs:
-            record = self._writable(object, given)
+            record = self._records.live(object, given)
             if record is None:
                 missing.append(given)
             else:
@@ -116,7 +117,8 @@ class Batches:
         records = {id(given): record for given, record in known}
 
         def one(given: Input) -> dict[str, Any]:
-            return self._shown(self._records.update(records[id(given)], given), given)
+            self._strike(object, given)
+            return self._shown(self._writer.update(records[id(given)], given), given)
 
         status, body = self._write([given for given, _ in known], one, 200, partial=_traces(inputs))
         if missing and body is not None:
@@ -127,13 +129,11 @@ class Batches:
             return envelope(self._state.now_us(), status, body["results"], [*body.get("errors", []), error])
         return status, body
 
-    def _writable(self, object: str, given: Input) -> Record | None:
-        id, id_property = str(given.get("id", "")), given.get("idProperty")
-        if id_property is not None:
-            self._records.check_id_property(object, id_property)
-            return self._state.find_unique(object, id_property, id)
-        record = self._state.get(object, id)
-        return None if record is None or record.deleted else record
+    def _strike(self, object: str, given: Input) -> None:
+        if self._faults.strike("bad_record", object=object, target=str(given.get("id") or "")):
+            name = next(iter(properties_of(given)), "hs_object_id")
+            said = f"{given.get('properties', {}).get(name)} was refused for the property {name}."
+            raise bad_values([problem(name, "INVALID_OPTION", said)])
 
     def upsert(self, object: str, document: Any) -> Answer:
         """Create or update records by a unique property; results say whether they are new."""
@@ -145,16 +145,16 @@ class Batches:
                 raise invalid("Each input of an upsert needs an idProperty.")
             if given["idProperty"] == "email" and partial:
                 raise invalid("Partial upserts are not supported with email as idProperty.")
-            self._records.check_id_property(object, given["idProperty"])
 
         def one(given: Input) -> dict[str, Any]:
-            record = self._writable(object, given)
+            self._strike(object, given)
+            record = self._records.live(object, given)
             new = record is None
             if record is None:
                 key = {given["idProperty"]: given.get("id")}
-                record = self._records.create(object, {**given, "properties": {**given.get("properties", {}), **key}})
+                record = self._writer.create(object, {**given, "properties": {**properties_of(given), **key}})
             else:
-                record = self._records.update(record, given)
+                record = self._writer.update(record, given)
             return self._shown(record, given) | {"new": new}
 
         return self._write(inputs, one, 200, partial=partial)
@@ -163,7 +163,7 @@ class Batches:
         """Move records to the recycle bin."""
         with self._state.transaction():
             for one in inputs_of(document):
-                self._records.archive(object, str(one.get("id", "")))
+                self._writer.archive(object, str(one.get("id", "")))
         return 204, None
 
     def _shown(self, record: Record, given: Input) -> dict[str, Any]:
@@ -183,7 +183,8 @@ class Batches:
             for given in inputs:
                 try:
                     with self._state.transaction():
-                        results.append(one(given))
+                        result = one(given)
+                    results.append(result)
                 except Refusal as refusal:
                     if not partial or refusal.status == 501:
                         raise

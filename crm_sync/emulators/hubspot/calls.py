@@ -1,27 +1,16 @@
-"""One request as handlers see it, and how object names in paths are read."""
+"""One request as handlers see it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
-from crm_sync.emulators.hubspot.refusals import invalid, not_supported
-
-OBJECTS = {
-    "contacts": "contacts", "contact": "contacts", "0-1": "contacts",
-    "companies": "companies", "company": "companies", "0-2": "companies",
-}  # fmt: skip
-ELSEWHERE = frozenset(
-    {
-        "deals", "deal", "tickets", "ticket", "notes", "note", "meetings", "meeting", "calls", "call", "emails",
-        "email", "tasks", "task", "products", "product", "line_items", "line_item", "quotes", "quote", "leads", "lead",
-        "0-3", "0-5", "0-7", "0-8", "0-14", "0-27", "0-46", "0-47", "0-48", "0-49", "0-136",
-    }
-)  # fmt: skip
-"""Objects that HubSpot has and this emulator has not."""
+from crm_sync.emulators.hubspot.catalog import Catalog
+from crm_sync.emulators.hubspot.refusals import invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +23,15 @@ class Call:
     query: tuple[tuple[str, str], ...]
     body: bytes
     base: str
+    catalog: Catalog
 
     def object(self, name: str = "object") -> str:
         """Return the object that a path parameter names, in any of HubSpot's spellings."""
-        return self.object_named(self.params[name])
+        return self.catalog.resolve(self.params[name])
 
-    def object_named(self, name: str) -> str:
-        """Return the object of that name; 501 where only this emulator lacks it, 400 where HubSpot does too."""
-        given = name.lower()
-        if given in OBJECTS:
-            return OBJECTS[given]
-        if given in ELSEWHERE or given.startswith(("2-", "p_")):
-            raise not_supported(f"the object {given} ({self.method} {self.path})")
-        raise invalid(f"Unable to infer object type from: {given}")
+    def pair(self) -> tuple[str, str]:
+        """Return the two objects that the path of an association names."""
+        return self.object(), self.object("to_object")
 
     def one(self, name: str, default: str | None = None) -> str | None:
         """Return the last value of a query parameter."""
@@ -66,7 +51,7 @@ class Call:
         text = self.one(name)
         if text is None or text == "":
             return default
-        if not text.isdigit():
+        if not text.isdigit() or len(text) > 18:
             raise invalid(f"{name} must be a whole number.")
         return int(text)
 
@@ -76,3 +61,21 @@ class Call:
             return orjson.loads(self.body)
         except orjson.JSONDecodeError:
             raise invalid("Invalid input JSON: the body could not be parsed.") from None
+
+    def mapping(self) -> dict[str, Any]:
+        """Return the JSON body, which must be an object."""
+        found = self.document()
+        if not isinstance(found, dict):
+            raise invalid("Invalid input JSON: an object is expected.")
+        return found
+
+    def form(self) -> dict[str, str]:
+        """Return the fields of a form-encoded (or JSON) body."""
+        if self.body.lstrip().startswith(b"{"):
+            return {key: str(value) for key, value in self.mapping().items()}
+        return dict(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
+
+    def following(self, after: str) -> dict[str, Any]:
+        """Return the `paging` of a page: where the next one starts, with the link that clients follow as it is."""
+        query = urlencode([*((k, v) for k, v in self.query if k != "after"), ("after", after)])
+        return {"next": {"after": after, "link": f"{self.base}{self.path}?{query}"}}

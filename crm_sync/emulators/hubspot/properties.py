@@ -1,34 +1,30 @@
-"""Property definitions: list, create, and hold values to them.
+"""Hold property values to their definitions, in the texts that HubSpot keeps and answers with.
 
-Values are kept as the texts that HubSpot answers with; an empty text or null clears.
+An empty text or null clears. Source: properties guide (value formats), object APIs (validation errors).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 
-from crm_sync.emulators.declarations import FieldDeclaration, ObjectDeclaration, Schema, field_declaration
-from crm_sync.emulators.hubspot.refusals import Problem, invalid, not_supported, problem, refusal
-from crm_sync.emulators.state import Duplicate
+from crm_sync.emulators.declarations import FieldDeclaration
+from crm_sync.emulators.hubspot.catalog import Catalog
+from crm_sync.emulators.hubspot.refusals import Problem, problem
 
 MAX_TEXT = 65_536
-MAX_UNIQUE = 10
-TYPES = {
-    "string": {"text", "textarea", "phonenumber", "html", "file", "calculation_equation"},
-    "number": {"number", "calculation_equation"},
-    "date": {"date"},
-    "datetime": {"date"},
-    "bool": {"booleancheckbox", "calculation_equation"},
-    "enumeration": {"select", "radio", "checkbox", "booleancheckbox", "calculation_equation"},
-}
 EMAIL = re.compile(r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}$")
-NAME = re.compile(r"^[a-z][a-z0-9_]{0,99}$")
 DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 DAY_MS = 86_400_000
+FIRST_MS, LAST_MS = -62_135_596_800_000, 253_402_300_799_999
+"""The years 1 to 9999."""
+
+Picks = Callable[[str, str], list[str] | None]
+"""(object, "pipeline" | "stage" | "owner") -> the values that the portal has now; None: any."""
 
 
 class BadValue(Exception):
@@ -42,8 +38,8 @@ class BadValue(Exception):
 def milliseconds(value: Any) -> int | None:
     """Read an instant given as ISO 8601 or as epoch milliseconds; None where it is neither."""
     text = str(value).strip()
-    if re.fullmatch(r"-?\d+", text):
-        return int(text)
+    if re.fullmatch(r"-?[0-9]{1,15}", text):
+        return int(text) if FIRST_MS <= int(text) <= LAST_MS else None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -52,11 +48,15 @@ def milliseconds(value: Any) -> int | None:
     return round(moment.timestamp() * 1000)
 
 
+@lru_cache(maxsize=4096)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 def instant(us: int) -> str:
     """Write microseconds since 1970 as HubSpot does: UTC, three decimals, none where they are zero."""
-    ms = us // 1000
-    text = datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{text}.{ms % 1000:03d}Z" if ms % 1000 else f"{text}Z"
+    seconds, ms = divmod(us // 1000, 1000)
+    return f"{_second(seconds)}.{ms:03d}Z" if ms else f"{_second(seconds)}Z"
 
 
 def _number(text: str) -> str:
@@ -77,12 +77,12 @@ def _date(text: str) -> str:
 
 
 def _option(declared: FieldDeclaration, text: str, old: str | None) -> str:
-    if declared.extra.get("external_options"):
-        return text
     several = declared.extra.get("field_type") == "checkbox"
+    if declared.extra.get("external_options") and not several:
+        return text
     chosen = [one for one in text.split(";") if one] if several else [text]
     unknown = [one for one in chosen if one not in declared.options]
-    if unknown:
+    if unknown and not declared.extra.get("external_options"):
         allowed = ", ".join(declared.options)
         raise BadValue("INVALID_OPTION", f"{unknown[0]} was not one of the allowed options: [{allowed}]")
     if several and text.startswith(";"):
@@ -111,7 +111,7 @@ def converted(declared: FieldDeclaration, value: Any, old: str | None) -> str | 
             if text not in ("true", "false"):
                 raise BadValue("INVALID_OPTION", f"{text} was not one of the allowed options: [true, false]")
         case "enumeration":
-            return _option(declared, text, old)
+            return _option(declared, text, old) if "picks" not in declared.extra else text
         case _:
             if len(text) > MAX_TEXT:
                 raise BadValue("INVALID_LENGTH", f"The value is longer than {MAX_TEXT} characters.")
@@ -123,114 +123,49 @@ def converted(declared: FieldDeclaration, value: Any, old: str | None) -> str | 
 
 
 class Properties:
-    """The property definitions of all objects."""
+    """The values that the properties of all objects take."""
 
-    def __init__(self, schema: Schema) -> None:
-        self._schema = schema
-
-    def object(self, name: str) -> ObjectDeclaration:
-        """Return one object as declared."""
-        return self._schema.object(name)
+    def __init__(self, catalog: Catalog, picks: Picks) -> None:
+        self.catalog = catalog
+        self._picks = picks
 
     def fields(self, name: str) -> Mapping[str, FieldDeclaration]:
-        """Return the properties of an object."""
-        return self._schema.fields(name)
+        """Return the properties of an object, archived ones too."""
+        return self.catalog.fields(name)
 
     def convert(
         self, object: str, given: Mapping[str, Any], old: Mapping[str, Any]
     ) -> tuple[dict[str, str | None], list[Problem]]:
         """Return the texts to keep for the given values, and what is wrong with the others."""
-        fields, kept, problems = self.fields(object), {}, []
+        fields, problems = self.fields(object), []
+        kept: dict[str, str | None] = {}
         for name, value in given.items():
             declared = fields.get(name)
-            if declared is None:
+            if declared is None or declared.extra.get("archived"):
                 problems.append(problem(name, "PROPERTY_DOESNT_EXIST", f'Property "{name}" does not exist'))
             elif declared.read_only:
                 problems.append(problem(name, "READ_ONLY_VALUE", f'"{name}" is a read only property'))
             else:
                 try:
                     kept[name] = converted(declared, value, old.get(name))
+                    self._pick(object, declared, kept[name])
                 except BadValue as error:
                     problems.append(problem(name, error.code, error.message))
+        self._forward(object, kept, old)
         return kept, problems
 
-    def list(self, object: str) -> list[dict[str, Any]]:
-        """Return all definitions of an object as HubSpot shows them."""
-        return [self.show(object, one) for one in self.fields(object).values()]
+    def _pick(self, object: str, declared: FieldDeclaration, text: str | None) -> None:
+        kind = declared.extra.get("picks")
+        if kind is None or text is None:
+            return
+        values = self._picks(object, kind)
+        if values is not None and text not in values:
+            raise BadValue("INVALID_OPTION", f"{text} was not one of the allowed options: [{', '.join(values)}]")
 
-    def get(self, object: str, name: str) -> dict[str, Any]:
-        """Return one definition."""
-        declared = self.fields(object).get(name)
-        if declared is None:
-            raise refusal(404, "OBJECT_NOT_FOUND", f"Property {name} does not exist", context={"propertyName": [name]})
-        return self.show(object, declared)
-
-    def create(self, object: str, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Create a property by HubSpot's rules and return its definition."""
-        missing = [key for key in ("groupName", "name", "label", "type", "fieldType") if not given.get(key)]
-        if missing:
-            raise invalid(
-                f"Invalid input JSON: some required fields were not set: [{', '.join(missing)}]",
-                context={"properties": missing},
-            )
-        name, kind, field_type = str(given["name"]), str(given["type"]), str(given["fieldType"])
-        if kind == "phone_number" or given.get("calculationFormula") or given.get("externalOptions"):
-            raise not_supported("properties of type phone_number, with a formula or with external options")
-        if not NAME.match(name):
-            raise invalid("Property names start with a lower case letter and hold lower case letters, digits and _.")
-        if field_type not in TYPES.get(kind, set()):
-            raise invalid(f"fieldType {field_type} does not go with type {kind}.")
-        if given["groupName"] != self.object(object).extra["group"]:
-            raise invalid(f"Property group {given['groupName']} does not exist.")
-        if name in self.fields(object):
-            raise refusal(409, "OBJECT_ALREADY_EXISTS", f"A property named '{name}' already exists.")
-        unique = bool(given.get("hasUniqueValue"))
-        if unique and kind not in ("string", "number"):
-            raise invalid("Only text and number properties can have unique values.")
-        if unique and sum(one.unique for one in self.fields(object).values()) >= MAX_UNIQUE:
-            raise invalid(f"An object can have {MAX_UNIQUE} unique properties at most.")
-        self._keep(object, given, unique)
-        return self.get(object, name)
-
-    def _keep(self, object: str, given: Mapping[str, Any], unique: bool) -> None:
-        options = {str(one["value"]): str(one.get("label", one["value"])) for one in given.get("options") or []}
-        if given["type"] in ("bool", "enumeration") and not options:
-            raise invalid(f"A property of type {given['type']} needs options.")
-        if given["type"] == "bool" and set(options) != {"true", "false"}:
-            raise invalid("A bool property has exactly the options true and false.")
-        raw = {
-            "type": given["type"], "label": given["label"], "unique": unique, "options": options,
-            "field_type": given["fieldType"], "description": given.get("description") or "", "custom": True,
-        }  # fmt: skip
-        try:
-            self._schema.add_field(object, field_declaration(str(given["name"]), raw))
-        except Duplicate as error:
-            raise refusal(409, "CONFLICT", str(error)) from None
-
-    def show(self, object: str, declared: FieldDeclaration) -> dict[str, Any]:
-        """Return one definition as HubSpot shows it."""
-        custom = bool(declared.extra.get("custom"))
-        return {
-            "name": declared.name,
-            "label": declared.label,
-            "type": declared.type,
-            "fieldType": declared.extra["field_type"],
-            "description": declared.extra.get("description", ""),
-            "groupName": self.object(object).extra["group"],
-            "options": [
-                {"label": label, "value": value, "displayOrder": at, "hidden": False}
-                for at, (value, label) in enumerate(declared.options.items())
-            ],
-            "displayOrder": -1,
-            "calculated": False,
-            "externalOptions": bool(declared.extra.get("external_options")),
-            "hasUniqueValue": declared.unique,
-            "hidden": False,
-            "hubspotDefined": not custom,
-            "modificationMetadata": {
-                "archivable": custom,
-                "readOnlyDefinition": not custom,
-                "readOnlyValue": declared.read_only,
-            },
-            "formField": not declared.read_only,
-        }
+    def _forward(self, object: str, kept: dict[str, str | None], old: Mapping[str, Any]) -> None:
+        """Let a lifecycle stage only move forward: an earlier one leaves it as it is (properties guide)."""
+        new, before = kept.get("lifecyclestage"), old.get("lifecyclestage")
+        if new is not None and before:
+            stages = list(self.fields(object)["lifecyclestage"].options)
+            if before in stages and stages.index(new) < stages.index(before):
+                del kept["lifecyclestage"]

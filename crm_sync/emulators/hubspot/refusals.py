@@ -75,6 +75,11 @@ def not_found(id: str) -> Refusal:
     return refusal(404, "OBJECT_NOT_FOUND", "Object not found.  objectId are usually numeric.", context={"id": [id]})
 
 
+def locked(object: str, id: str) -> Refusal:
+    """Make the 423 for a record that something else is writing; clients wait two seconds at least."""
+    return refusal(423, "LOCKED", f"The {object} record {id or 'to be written'} is locked. Try again in two seconds.")
+
+
 def not_supported(what: str) -> Refusal:
     """Make the 501 for a request that HubSpot answers and this emulator does not."""
     return refusal(501, "NOT_EMULATED", f"The HubSpot emulator does not support {what}.")

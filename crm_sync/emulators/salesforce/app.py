@@ -1,11 +1,10 @@
-"""Put the pretend org together as a Starlette application, and send each request to its room."""
+"""Put the pretend org together as a Starlette application: HTTP in, answers out."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from functools import partial
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -13,210 +12,220 @@ import orjson
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from crm_sync.emulators.desk import Desk
+from crm_sync.emulators.declarations import load
 from crm_sync.emulators.faults import Faults
+from crm_sync.emulators.hooks import Hooks
 from crm_sync.emulators.salesforce import metadata
 from crm_sync.emulators.salesforce.auth import Doorman
-from crm_sync.emulators.salesforce.collections import Collections
-from crm_sync.emulators.salesforce.composite import batch, composite
+from crm_sync.emulators.salesforce.bulk.first import FirstBulk
 from crm_sync.emulators.salesforce.failures import (
     Answer,
     Call,
     Failure,
-    Invalid,
     Problem,
     Unsupported,
     failed,
     not_found,
 )
-from crm_sync.emulators.salesforce.querying import Querying
-from crm_sync.emulators.salesforce.records import Records, Several
-from crm_sync.emulators.salesforce.replication import deleted_ids, updated_ids
+from crm_sync.emulators.salesforce.grants import Grants
+from crm_sync.emulators.salesforce.outbound import Outbound, OutboundMessages
+from crm_sync.emulators.salesforce.rest import Rest
 from crm_sync.emulators.salesforce.schema import Org
+from crm_sync.emulators.salesforce.screen import OrgDesk
+from crm_sync.emulators.salesforce.soap import Soap
 from crm_sync.emulators.settings import EmulatorSettings
 from crm_sync.emulators.state import State
 
-JSON = "application/json;charset=UTF-8"
 LONGEST_URI = 16_384
 VERSION = re.compile(r"v(\d\d)\.0(?:/(.*))?")
-Handler = Callable[..., Answer]
+NESTED = re.compile(r".*/services/data/v\d\d\.0/(query(?:All)?/[^/]+)")
+UPLOAD = re.compile(r"jobs/ingest/([^/]+)/batches")
+METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE", "HEAD"]
 
 
-class OrgDesk(Desk):
-    """A person at the screen: ids of the org's form, defaults filled, deletions cascade."""
+class Front:
+    """The HTTP side of one org."""
 
-    def __init__(self, org: Org, records: Records) -> None:
-        super().__init__(org.state)
-        self.org, self.records = org, records
+    def __init__(self, state: State, faults: Faults, settings: EmulatorSettings) -> None:
+        declared = load(Path(__file__).with_name("declarations.toml"), settings.declared)
+        self.org = Org(state, faults, declared)
+        self.doorman = Doorman(state, faults, settings)
+        self.grants = Grants(self.doorman)
+        self.hooks = Hooks(state, faults, OutboundMessages(self.org, settings.url), settings.ca_bundle)
+        self.rest = Rest(self.org, self.doorman, Outbound(self.org, self.hooks), settings.url)
+        self.soap = Soap(self.grants, self.rest.records)
+        self.first = FirstBulk(self.rest.jobs, self.doorman, self.rest.mischief)
+        state.after_restore(self.rest.jobs.resume)
+        self.rest.jobs.resume()
 
-    def new_id(self, object: str) -> str:
-        """Return a fresh record id."""
-        return self.org.new_id(object)
+    # -- OAuth
 
-    def create(self, object: str, values: Mapping[str, Any], associations: Mapping[str, Sequence[str]]) -> str:
-        """Create a record with the defaults of its object."""
-        defaults = {f.name: f.default for f in self.org.schema.fields(object).values() if f.default is not None}
-        return super().create(object, {**defaults, **values}, associations)
+    async def token(self, request: Request) -> Response:
+        authorization = request.headers.get("authorization")
+        return respond(await run_in_threadpool(self.grants.token, await form_of(request), authorization))
 
-    def delete(self, object: str, id: str) -> bool:
-        """Delete a record and what hangs on it."""
-        found = self.state.get(object, id)
-        if found is None or found.deleted:
-            return False
-        self.records.delete(object, id)
-        return True
+    async def revoke(self, request: Request) -> Response:
+        form = dict(request.query_params) | await form_of(request)
+        return respond(await run_in_threadpool(self.grants.revoke, form.get("token", "")))
 
+    async def userinfo(self, request: Request) -> Response:
+        return respond(await run_in_threadpool(refused, self.grants.userinfo, bearer(request)))
 
-class Rest:
-    """The resources below /services/data/vNN.0/."""
+    async def identity(self, request: Request) -> Response:
+        org, user = request.path_params["org"], request.path_params["user"]
+        return respond(await run_in_threadpool(refused, self.grants.identity, org, user, bearer(request)))
 
-    def __init__(self, org: Org, doorman: Doorman) -> None:
-        self.org = org
-        self.records = records = Records(org)
-        collections, querying = Collections(records), Querying(org)
-        more = querying.more
+    # -- SOAP
 
-        def table(*rows: tuple[str, dict[str, Handler]]) -> list[tuple[re.Pattern[str], str, dict[str, Handler]]]:
-            out = []
-            for path, handlers in rows:
-                pattern = re.sub(r"\{\w+\}", r"([^/]+)", path)
-                out.append((re.compile(pattern), path, handlers))
-            return out
+    async def soap_call(self, request: Request) -> Response:
+        kind, version = request.path_params["kind"], request.path_params["version"]
+        body = await request.body()
+        if kind not in ("u", "c"):
+            return respond(elsewhere(request))
+        status, text = await run_in_threadpool(self.soap.answer, kind, version, body)
+        return Response(text, status, media_type="text/xml;charset=UTF-8")
 
-        def with_object(show: Callable[[Org, Call, str], Answer]) -> Handler:
-            return lambda call, name: show(org, call, records.sobject(name))
+    # -- REST
 
-        self.routes = table(
-            ("", {"GET": metadata.resources}),
-            ("limits", {"GET": lambda call: doorman.limits()}),
-            ("query", {"GET": partial(querying.query, deleted=False)}),
-            ("queryAll", {"GET": partial(querying.query, deleted=True)}),
-            ("query/{locator}", {"GET": more}),
-            ("queryAll/{locator}", {"GET": more}),
-            ("sobjects", {"GET": partial(metadata.all_objects, org)}),
-            ("sobjects/{object}", {"GET": with_object(metadata.basic), "POST": records.post}),
-            ("sobjects/{object}/describe", {"GET": with_object(metadata.describe)}),
-            ("sobjects/{object}/updated", {"GET": with_object(updated_ids)}),
-            ("sobjects/{object}/deleted", {"GET": with_object(deleted_ids)}),
-            (
-                "sobjects/{object}/{id}",
-                {"GET": records.get, "PATCH": records.patch, "DELETE": records.remove},
-            ),
-            (
-                "sobjects/{object}/{key}/{value}",
-                {"GET": records.get_by_key, "PATCH": records.patch_by_key, "DELETE": records.remove_by_key},
-            ),
-            ("composite", {"POST": lambda call: composite(org.state, call, self.handle)}),
-            ("composite/batch", {"POST": lambda call: batch(call, self.handle)}),
-            (
-                "composite/sobjects",
-                {"POST": collections.create, "PATCH": collections.update, "DELETE": collections.delete},
-            ),
-            ("composite/sobjects/{object}", {"GET": collections.retrieve, "POST": collections.retrieve}),
-            ("composite/sobjects/{object}/{key}", {"PATCH": collections.upsert}),
-            ("tooling/sobjects/CustomField", {"POST": partial(metadata.create_field, org)}),
-        )
+    async def versions(self, request: Request) -> Response:
+        return respond(metadata.versions())
 
-    def find(self, call: Call) -> tuple[str, Handler | None, tuple[str, ...], list[str]]:
-        """Return the route's path, its handler, the path's parts, and the methods that it has."""
-        for pattern, path, handlers in self.routes:
-            match = pattern.fullmatch(call.path)
-            if match is not None:
-                return path, handlers.get(call.method), match.groups(), sorted(handlers)
-        raise Unsupported(f"{call.method} {call.base}/{call.path}")
+    async def resource(self, request: Request) -> Response:
+        version, path = address(request.path_params["rest"])
+        if request.method == "PUT" and (match := UPLOAD.fullmatch(path)):
+            return await self.upload(request, version, path, match[1])
+        raw = await request.body()
+        answer, route = await run_in_threadpool(self.answered, request, version, path, raw)
+        request.scope["emulator_route"] = route
+        return respond(answer)
 
-    def handle(self, call: Call) -> Answer:
-        """Answer a call; every failure becomes an answer."""
+    def answered(self, request: Request, version: float, path: str, raw: bytes) -> tuple[Answer, str]:
+        """Answer a request below /services/data; also return its route for the counts."""
+        route = "/services/data/vNN.N"
         try:
-            with self.org.state.transaction() if call.method in ("PATCH", "POST") else nullcontext():
-                return self.dispatch(call)
-        except Unsupported as what:
-            return failed(501, [Problem("NOT_IMPLEMENTED", f"This pretend org does not support {what}.")])
-        except Invalid as invalid:
-            return failed(invalid.status, invalid.problems)
-        except Several as several:
-            base = f"{call.base}/{call.path.split('/')[0]}/{call.path.split('/')[1]}"
-            return Answer(300, [f"{base}/{one}" for one in several.ids])
+            if not metadata.OLDEST <= version <= metadata.NEWEST:
+                raise not_found()
+            if len(str(request.url)) > LONGEST_URI:
+                return Answer(414, [Problem("URI_TOO_LONG", "URI Too Long").request_form()]), route
+            self.admit(request)
+            call = call_of(request, version, path, raw)
         except Failure as failure:
-            return failed(failure.status, failure.problems)
+            return failed(failure.status, failure.problems), route
+        try:
+            route = f"{route}/{self.rest.find(call)[0]}"
+        except Unsupported:
+            route = f"{route}/(unsupported)"
+        answer = self.rest.handle(call)
+        headers = {**answer.headers, "Sforce-Limit-Info": self.doorman.usage()}
+        return Answer(answer.status, answer.body, headers, answer.media), route
 
-    def dispatch(self, call: Call) -> Answer:
-        """Send a call to its handler."""
-        _, handler, parts, methods = self.find(call)
-        if handler is None:
-            text = f"HTTP Method '{call.method}' not allowed. Allowed are {','.join(methods)}"
-            raise Failure(405, Problem("METHOD_NOT_ALLOWED", text))
-        return handler(call, *parts)
+    def admit(self, request: Request) -> None:
+        """Let a request in and count it. Raises Failure."""
+        self.doorman.admit(request.headers.get("authorization"))
+        self.doorman.count()
+        self.rest.mischief.door()
+
+    async def upload(self, request: Request, version: float, path: str, job: str) -> Response:
+        """PUT jobs/ingest/id/batches: kept as it comes, never whole in memory."""
+        request.scope["emulator_route"] = "/services/data/vNN.N/jobs/ingest/{id}/batches"
+        try:
+            await run_in_threadpool(self.admit, request)
+            await run_in_threadpool(self.rest.jobs.start_upload, job)
+            async for chunk in request.stream():
+                if chunk:
+                    await run_in_threadpool(self.rest.jobs.receive, job, chunk)
+            await run_in_threadpool(self.rest.jobs.end_upload, job)
+        except Failure as failure:
+            async for _ in request.stream():
+                pass
+            return respond(failed(failure.status, failure.problems))
+        return Response(status_code=201, headers={"Sforce-Limit-Info": self.doorman.usage()})
+
+    async def first_bulk(self, request: Request) -> Response:
+        raw = await request.body()
+        parts = request.path_params["rest"].strip("/").split("/")
+        request.scope["emulator_route"] = self.first.route(parts)
+        headers = {key.casefold(): value for key, value in request.headers.items()}
+        return respond(await run_in_threadpool(self.first.answer, request.method, parts, headers, raw))
+
+    def endpoints(self) -> Iterator[tuple[str, str]]:
+        """Yield (method, path) of everything that is answered."""
+        for route in ROUTES:
+            if "{rest" not in route[0] and route[0] != "/services/data/":
+                yield from ((method, route[0]) for method in route[2])
+        yield from self.rest.endpoints()
+        yield from self.first.endpoints()
+
+
+ROUTES: list[tuple[str, str, list[str]]] = [
+    ("/services/oauth2/token", "token", ["POST"]),
+    ("/services/oauth2/revoke", "revoke", ["GET", "POST"]),
+    ("/services/oauth2/userinfo", "userinfo", ["GET", "POST"]),
+    ("/id/{org}/{user}", "identity", ["GET"]),
+    ("/services/Soap/{kind}/{version}", "soap_call", ["POST"]),
+    ("/services/Soap/{kind}/{version}/{org}", "soap_call", ["POST"]),
+    ("/services/async/{rest:path}", "first_bulk", METHODS),
+    ("/services/data", "versions", ["GET"]),
+    ("/services/data/", "versions", ["GET"]),
+    ("/services/data/{rest:path}", "resource", METHODS),
+]
 
 
 def build(state: State, faults: Faults, settings: EmulatorSettings) -> Starlette:
     """Build the application of the pretend org."""
-    org = Org(state, faults)
-    doorman = Doorman(state, faults, settings)
-    rest = Rest(org, doorman)
+    front = Front(state, faults, settings)
 
-    async def token(request: Request) -> Response:
-        form = dict(parse_qsl((await request.body()).decode("utf-8", "replace"), keep_blank_values=True))
-        authorization = request.headers.get("authorization")
-        try:
-            return respond(await run_in_threadpool(doorman.token, form, authorization))
-        except Unsupported as what:
-            return respond(failed(501, [Problem("NOT_IMPLEMENTED", f"This pretend org does not support {what}.")]))
+    async def other(request: Request) -> Response:
+        return respond(elsewhere(request))
 
-    async def versions(request: Request) -> Response:
-        return respond(metadata.versions())
-
-    async def resource(request: Request) -> Response:
-        raw = await request.body()
-        answer, route = await run_in_threadpool(answered, rest, doorman, request, raw)
-        request.scope["emulator_route"] = route
-        return respond(answer)
-
-    async def elsewhere(request: Request) -> Response:
-        what = f"This pretend org does not support {request.method} {request.url.path}."
-        return respond(failed(501, [Problem("NOT_IMPLEMENTED", what)]))
-
-    methods = ["GET", "POST", "PATCH", "PUT", "DELETE", "HEAD"]
-    app = Starlette(
-        routes=[
-            Route("/services/oauth2/token", token, methods=["POST"]),
-            Route("/services/data", versions, methods=["GET"]),
-            Route("/services/data/", versions, methods=["GET"]),
-            Route("/services/data/{rest:path}", resource, methods=methods),
-            Route("/{rest:path}", elsewhere, methods=methods),
-        ]
-    )
-    app.state.desk = OrgDesk(org, rest.records)
+    routes = [Route(path, getattr(front, name), methods=methods) for path, name, methods in ROUTES]
+    app = Starlette(routes=[*routes, Route("/{rest:path}", other, methods=METHODS)])
+    app.state.desk = OrgDesk(front.org, front.rest.records)
+    app.state.hooks = front.hooks
+    app.state.endpoints = list(front.endpoints())
+    app.state.front = front
     return app
 
 
-def answered(rest: Rest, doorman: Doorman, request: Request, raw: bytes) -> tuple[Answer, str]:
-    """Answer a request below /services/data; also return its route for the counts."""
-    route = "/services/data/vNN.N"
+def elsewhere(request: Request) -> Answer:
+    """Return the answer to what this org does not have."""
+    what = f"This pretend org does not support {request.method} {request.url.path}."
+    return failed(501, [Problem("NOT_IMPLEMENTED", what)])
+
+
+async def form_of(request: Request) -> dict[str, str]:
+    """Read a form."""
+    return dict(parse_qsl((await request.body()).decode("utf-8", "replace"), keep_blank_values=True))
+
+
+def bearer(request: Request) -> str:
+    """Return the token of a request, from its header or as oauth_token."""
+    given = request.headers.get("authorization", "").partition(" ")[2].strip()
+    return given or request.query_params.get("oauth_token", "")
+
+
+def refused(answer: Callable[..., Answer], *given: str) -> Answer:
+    """Return the answer, or that of its failure."""
     try:
-        match = VERSION.fullmatch(request.path_params["rest"].strip("/"))
-        if match is None or not metadata.OLDEST <= int(match[1]) <= metadata.NEWEST:
-            raise not_found()
-        if len(str(request.url)) > LONGEST_URI:
-            return Answer(414, [Problem("URI_TOO_LONG", "URI Too Long").request_form()]), route
-        doorman.admit(request.headers.get("authorization"))
-        doorman.count()
-        call = call_of(request, match, raw)
+        return answer(*given)
     except Failure as failure:
-        return failed(failure.status, failure.problems), route
-    try:
-        route = f"{route}/{rest.find(call)[0]}"
-    except Unsupported:
-        route = f"{route}/(unsupported)"
-    answer = rest.handle(call)
-    headers = {**answer.headers, "Sforce-Limit-Info": doorman.usage()}
-    return Answer(answer.status, answer.body, headers), route
+        return failed(failure.status, failure.problems)
 
 
-def call_of(request: Request, match: re.Match[str], raw: bytes) -> Call:
+def address(rest: str) -> tuple[float, str]:
+    """Return API version and path; the address of a next page put behind query/ is understood too."""
+    match = VERSION.fullmatch(rest.strip("/"))
+    if match is None:
+        return 0.0, rest
+    path = match[2] or ""
+    nested = NESTED.fullmatch(path)
+    return float(match[1]), nested[1] if nested else path
+
+
+def call_of(request: Request, version: float, path: str, raw: bytes) -> Call:
     """Read a request as a call. Raises Failure for a body that is no JSON."""
     method = request.query_params.get("_HttpMethod", request.method) if request.method == "POST" else request.method
     body: Any = None
@@ -226,12 +235,17 @@ def call_of(request: Request, match: re.Match[str], raw: bytes) -> Call:
         except orjson.JSONDecodeError as error:
             raise Failure(400, Problem("JSON_PARSER_ERROR", f"The HTTP entity body is not JSON: {error}")) from None
     headers = {key.casefold(): value for key, value in request.headers.items()}
-    return Call(method.upper(), match[2] or "", float(match[1]), dict(request.query_params), headers, body)
+    return Call(method.upper(), path, version, dict(request.query_params), headers, body)
 
 
 def respond(answer: Answer) -> Response:
     """Return an answer as HTTP."""
     if answer.body is None:
         return Response(status_code=answer.status, headers=answer.headers)
+    if isinstance(answer.body, bytes):
+        return Response(answer.body, answer.status, headers=answer.headers, media_type=answer.media)
+    if isinstance(answer.body, Iterator):
+        return StreamingResponse(answer.body, answer.status, headers=answer.headers, media_type=answer.media)
     content = orjson.dumps(answer.body)
-    return Response(content, answer.status, headers=answer.headers, media_type=JSON)
+    return Response(content, answer.status, headers=answer.headers, media_type=answer.media)
+

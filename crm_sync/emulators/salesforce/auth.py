@@ -1,31 +1,24 @@
-"""Issue and check access tokens, and count API requests against the daily limit.
-
-    POST /services/oauth2/token     grants client_credentials, refresh_token, password; client in the body or HTTP Basic
+"""Let requests with a living token in, and count them against the daily limit; tokens are issued in grants.py.
 
 Knobs: "limits" (refuse when the quota is used up), "daily_limit" (requests in 24 hours).
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import hmac
 import threading
 from collections import deque
-from collections.abc import Mapping
 from typing import Any
 
 from crm_sync.emulators.faults import Faults
 from crm_sync.emulators.salesforce import ids
-from crm_sync.emulators.salesforce.failures import Answer, Failure, Problem, Unsupported
+from crm_sync.emulators.salesforce.failures import Answer, Failure, Problem
 from crm_sync.emulators.settings import EmulatorSettings
 from crm_sync.emulators.state import State
 from crm_sync.emulators.tokens import TokenBook
 
 DAY_US = 24 * 3600 * 1_000_000
 DEVELOPER_LIMIT, UNLIMITED = 15_000, 5_000_000
-JWT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+EXPIRED = Problem("INVALID_SESSION_ID", "Session expired or invalid")
 
 
 class Doorman:
@@ -34,50 +27,38 @@ class Doorman:
     def __init__(self, state: State, faults: Faults, settings: EmulatorSettings) -> None:
         self.state, self.faults, self.settings = state, faults, settings
         self.book = TokenBook(state)
-        self._made: deque[int] = deque()
+        self._made: deque[list[int]] = deque()  # [moment of the second, requests in it]
+        self._total = 0
         self._lock = threading.Lock()
 
-    def token(self, form: Mapping[str, str], authorization: str | None) -> Answer:
-        """Answer a token request."""
-        grant = form.get("grant_type")
-        if grant == JWT:
-            raise Unsupported("the JWT bearer grant")
-        if grant not in ("client_credentials", "refresh_token", "password"):
-            return refused("unsupported_grant_type", "grant type not supported")
-        client, secret = basic(authorization) or (form.get("client_id"), form.get("client_secret"))
-        if not same(client, self.settings.client_id):
-            return refused("invalid_client_id", "client identifier invalid")
-        if not same(secret, self.settings.client_secret):
-            return refused("invalid_client", "invalid client credentials")
-        if grant == "refresh_token" and not same(form.get("refresh_token"), self.settings.refresh_token):
-            return refused("invalid_grant", "expired access/refresh token")
-        if grant == "password" and not (form.get("username") and same(form.get("password"), self.settings.token)):
-            return refused("invalid_grant", "authentication failure")
-        org = ids.lengthen(ids.ORG)
-        issued = self.book.issue(self.settings.token_seconds, prefix=f"{ids.ORG}!AQ")
-        issued_at = str(self.state.now_us() // 1000)
-        identity = f"{self.settings.url}/id/{org}/{ids.lengthen(ids.USER)}"
-        signed = hmac.digest(self.settings.client_secret.encode(), (identity + issued_at).encode(), hashlib.sha256)
-        return Answer(
-            body={
-                "access_token": issued.token,
-                "signature": base64.b64encode(signed).decode(),
-                "scope": "api",
-                "instance_url": self.settings.url,
-                "id": identity,
-                "token_type": "Bearer",
-                "issued_at": issued_at,
-                "api_instance_url": self.settings.url,
-            }
-        )
-
-    def admit(self, authorization: str | None) -> None:
-        """Let a request with a living token in. Raises Failure."""
+    def admit(self, authorization: str | None) -> str:
+        """Let a request with a living token in and return the token. Raises Failure."""
         scheme, _, token = (authorization or "").partition(" ")
         if authorization and scheme.casefold() not in ("bearer", "oauth"):
             raise Failure(401, Problem("INVALID_AUTH_HEADER", "INVALID_HEADER_TYPE"))
-        if not token or not self.book.valid(token.strip()):
-            raise Failure(401, Problem("INVALID_SESSION_ID", "Session expired or invalid"))
+        return self.session(token.strip())
+
+    def session(self, token: str) -> str:
+        """Return a token that lives. Raises Failure."""
+        if not token or not self.book.valid(token):
+            raise Failure(401, EXPIRED)
+        if self.faults.strike("expire_token"):
+            self.book.expire(token)
+            raise Failure(401, EXPIRED)
+        if self.faults.strike("revoke_token"):
+            self.book.revoke(token)
+            raise Failure(401, EXPIRED)
+        return token
+
+    def issue(self, user: str | None = None) -> str:
+        """Return a new access token of a user, the integration user if none is named."""
+        facts = {"user": user or ids.lengthen(ids.USER)}
+        return self.book.issue(self.settings.token_seconds, prefix=f"{ids.ORG}!AQ", facts=facts).token
+
+    def user_of(self, token: str) -> str:
+        """Return the id of the user that a token is for."""
+        grant = self.book.find(token)
+        return str((grant.facts if grant else {}).get("user") or ids.lengthen(ids.USER))
 
     @property
     def limit(self) -> int:
@@ -90,16 +71,20 @@ class Doorman:
     def used(self) -> int:
         """Return the requests of the last 24 hours."""
         with self._lock:
-            while self._made and self._made[0] < self.state.now_us() - DAY_US:
-                self._made.popleft()
-            return len(self._made)
+            while self._made and self._made[0][0] < self.state.now_us() - DAY_US:
+                self._total -= self._made.popleft()[1]
+            return self._total
 
     def count(self) -> None:
         """Count a request. Raises Failure where the quota is used up."""
         if self.faults.knob("limits") and self.used() >= self.limit:
             raise Failure(403, Problem("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."))
         with self._lock:
-            self._made.append(self.state.now_us())
+            now = self.state.now_us()
+            if not self._made or self._made[-1][0] != now:
+                self._made.append([now, 0])
+            self._made[-1][1] += 1
+            self._total += 1
 
     def usage(self) -> str:
         """Return the value of Sforce-Limit-Info."""
@@ -109,31 +94,16 @@ class Doorman:
         """GET limits."""
         pairs: dict[str, tuple[int, int]] = {
             "DailyApiRequests": (self.limit, max(0, self.limit - self.used())),
+            "ActiveScratchOrgs": (0, 0),
+            "ConcurrentAsyncGetReportInstances": (200, 200),
+            "DailyAsyncApexExecutions": (250_000, 250_000),
             "DailyBulkApiBatches": (15_000, 15_000),
-            "DailyBulkV2QueryJobs": (10_000, 10_000),
             "DailyBulkV2QueryFileStorageMB": (976_562, 976_562),
+            "DailyBulkV2QueryJobs": (10_000, 10_000),
+            "DataStorageMB": (1024, 1024),
+            "FileStorageMB": (1024, 1024),
+            "HourlyTimeBasedWorkflow": (1000, 1000),
+            "SingleEmail": (5000, 5000),
         }
         body: dict[str, Any] = {name: {"Max": most, "Remaining": left} for name, (most, left) in pairs.items()}
         return Answer(body=body)
-
-
-def refused(error: str, description: str) -> Answer:
-    """Return an OAuth error: the only plain object among the errors."""
-    return Answer(400, {"error": error, "error_description": description})
-
-
-def basic(authorization: str | None) -> tuple[str, str] | None:
-    """Read HTTP Basic credentials; None where there are none."""
-    scheme, _, encoded = (authorization or "").partition(" ")
-    if scheme.casefold() != "basic":
-        return None
-    try:
-        client, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        return ("", "")
-    return client, secret
-
-
-def same(given: str | None, expected: str) -> bool:
-    """Compare secrets without telling where they differ."""
-    return hmac.compare_digest((given or "").encode(), expected.encode())

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from crm_sync.emulators.salesforce import ids
 from crm_sync.emulators.salesforce.failures import Answer, Call, Failure, Invalid, Problem, Unsupported, malformed_json
-from crm_sync.emulators.salesforce.records import NO_IDS, Records, Saved
+from crm_sync.emulators.salesforce.reading import DELETED, fetch
+from crm_sync.emulators.salesforce.records import Records, Saved, Several
 from crm_sync.emulators.salesforce.schema import STANDARD_ELSEWHERE
+from crm_sync.emulators.salesforce.single import NO_IDS, Single, allows_save
 from crm_sync.emulators.salesforce.values import deserialize
 
 MOST = 200
@@ -17,6 +20,8 @@ ROLLED_BACK = Problem(
     "Record rolled back because not all records were valid and the request was using AllOrNone header",
 )
 Write = Callable[[], Saved]
+Row = tuple[str, Write]
+"""The object of a row ("" where its id tells of none) and its writing."""
 
 
 class _Undo(Exception):
@@ -29,44 +34,60 @@ class Collections:
     def __init__(self, records: Records) -> None:
         self.records = records
         self.org = records.org
+        self.single = Single(records)
 
     def create(self, call: Call) -> Answer:
         """POST composite/sobjects."""
-        writes: list[Write] = []
+        writes: list[Row] = []
+        save = allows_save(call)
         for row in self.rows(call):
             sobject = self.type_of(row)
             if id_of(row) is not None:
                 raise Failure(400, NO_IDS)
             values = deserialize(self.org, sobject, row)
-            writes.append(lambda s=sobject, v=values: self.records.create(s, v))  # type: ignore[misc]
+            writes.append((sobject, partial(self.records.create, sobject, values, allow_save=save)))
         return self.run(call, writes, upsert=False)
 
     def update(self, call: Call) -> Answer:
         """PATCH composite/sobjects."""
-        writes: list[Write] = []
+        writes: list[Row] = []
         for row in self.rows(call):
             sobject = self.type_of(row)
             values = deserialize(self.org, sobject, {k: v for k, v in row.items() if k.casefold() != "id"})
-            writes.append(self.updating(sobject, id_of(row), values))
+            writes.append((sobject, self.updating(sobject, id_of(row), values)))
         return self.run(call, writes, upsert=False)
 
     def upsert(self, call: Call, name: str, key: str) -> Answer:
         """PATCH composite/sobjects/X/Ext__c: the key stands in each row."""
         sobject = self.records.sobject(name)
-        field = self.records.key_field(sobject, key)
-        writes: list[Write] = []
+        by_id = key.casefold() == "id"
+        field = self.org.fields(sobject)["Id"] if by_id else self.records.key_field(sobject, key)
+        save = allows_save(call)
+        writes: list[Row] = []
         for row in self.rows(call):
             if self.type_of(row) != sobject:
                 raise Failure(400, Problem("INVALID_TYPE", f"all records must be of type {sobject}"))
+            if by_id:
+                writes.append((sobject, self.by_id(sobject, row, save)))
+                continue
             if id_of(row) is not None:
                 raise Failure(400, NO_IDS)
             values = deserialize(self.org, sobject, row)
             value = values.pop(field.name, None)
             if value is None:
-                writes.append(failing(Problem("MISSING_ARGUMENT", f"{field.name} not specified", ())))
+                writes.append((sobject, failing(Problem("MISSING_ARGUMENT", f"{field.name} not specified", ()))))
                 continue
-            writes.append(lambda v=value, rest=values: self.records.upsert(sobject, field, v, rest))  # type: ignore[misc]
+            write = partial(self.records.upsert, sobject, field, value, values, allow_save=save)
+            writes.append((sobject, write))
         return self.run(call, writes, upsert=True)
+
+    def by_id(self, sobject: str, row: dict[str, Any], save: bool) -> Write:
+        """Return the upsert of a row by its own id: an update where it has one, else a creation."""
+        values = deserialize(self.org, sobject, {k: v for k, v in row.items() if k.casefold() != "id"})
+        found = id_of(row)
+        return self.updating(sobject, found, values) if found else partial(
+            self.records.create, sobject, values, allow_save=save
+        )
 
     def delete(self, call: Call) -> Answer:
         """DELETE composite/sobjects?ids=."""
@@ -85,16 +106,15 @@ class Collections:
             if not isinstance(call.body, dict):
                 raise malformed_json("The HTTP entity body is required")
             wanted, names = call.body.get("ids") or [], call.body.get("fields") or []
+        if not isinstance(wanted, list) or not isinstance(names, list):
+            raise malformed_json("ids and fields must be lists")
         self.at_most(wanted)
-        fields = [self.records.named(sobject, str(one)) for one in names]
+        shape = self.single.shape(call, sobject, names)
         parsed = [ids.parse(one) for one in wanted]
-        found = self.org.state.get_many(sobject, [one for one in parsed if one])
-        rows: list[dict[str, Any] | None] = []
-        for one in parsed:
-            record = found.get(one) if one else None
-            gone = record is None or record.deleted
-            rows.append(None if record is None or gone else self.records.row(call, sobject, record, fields))
-        return Answer(body=rows)
+        records = fetch(self.org.state, sobject, [one for one in parsed if one])
+        live = {key: row for key, row in records.items() if not row[DELETED]}
+        found: dict[str | None, Any] = dict(zip(live, shape.rows(live.values()), strict=True))
+        return Answer(body=[found.get(one) for one in parsed])
 
     # -- parts
 
@@ -137,52 +157,49 @@ class Collections:
             return failing(Problem("MALFORMED_ID", f"{sobject} ID: id value of incorrect type: {text}", ("Id",)))
 
         def write() -> Saved:
-            found = self.org.state.get(sobject, parsed)
-            if found is None:
-                raise Invalid(Problem("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", ()))
+            self.records.existing(sobject, parsed)
             return self.records.update(sobject, parsed, values)
 
         return write
 
-    def deleting(self, text: str) -> Write:
+    def deleting(self, text: str) -> Row:
         """Return the deletion of a record of whatever object its id says."""
         parsed = ids.parse(text)
         sobject = self.org.prefix_object(parsed) if parsed else None
         if parsed is None or sobject is None:
-            return failing(Problem("MALFORMED_ID", f"malformed id {text}", ()))
+            return "", failing(Problem("MALFORMED_ID", f"malformed id {text}", ()))
 
         def write() -> Saved:
-            found = self.org.state.get(sobject, parsed)
-            if found is None:
-                raise Invalid(Problem("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", ()))
-            if found.deleted:
-                raise Invalid(Problem("ENTITY_IS_DELETED", "entity is deleted", ()))
-            self.records.delete(sobject, parsed)
-            return Saved(parsed, created=False)
+            self.records.existing(sobject, parsed)
+            return self.records.delete(sobject, parsed)
 
-        return write
+        return sobject, write
 
-    def run(self, call: Call, writes: Sequence[Write], *, upsert: bool) -> Answer:
+    def run(self, call: Call, writes: Sequence[Row], *, upsert: bool) -> Answer:
         """Make the writes, each in a transaction of its own inside one; with allOrNone one failure undoes all."""
         flag = call.query.get("allOrNone") if call.method == "DELETE" else call.body.get("allOrNone")
         all_or_none = flag is True or flag == "true"
         results: list[Saved | Invalid] = []
         try:
             with self.org.state.transaction():
-                results += [self.attempt(write) for write in writes]
+                results += [self.attempt(*write) for write in writes]
                 if all_or_none and any(isinstance(one, Invalid) for one in results):
                     raise _Undo
         except _Undo:
             results = [one if isinstance(one, Invalid) else Invalid(ROLLED_BACK) for one in results]
         return Answer(body=[row(one, upsert) for one in results])
 
-    def attempt(self, write: Write) -> Saved | Invalid:
+    def attempt(self, sobject: str, write: Write) -> Saved | Invalid:
         """Make one write; what it did is undone where it fails."""
         try:
             with self.org.state.transaction():
+                self.records.mischief.row(sobject)
                 return write()
         except Invalid as invalid:
             return invalid
+        except Several as several:
+            text = f"More than one record found for external id field: {several.ids}"
+            return Invalid(Problem("DUPLICATE_EXTERNAL_ID", text, ()))
 
 
 def id_of(row: dict[str, Any]) -> Any:

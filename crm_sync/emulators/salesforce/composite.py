@@ -25,14 +25,14 @@ class _Undo(Exception):
     """Leaves the transaction of an allOrNone request."""
 
 
-def composite(state: State, call: Call, handle: Handle) -> Answer:
-    """POST composite."""
+def composite(state: State, call: Call, handle: Handle, most: int = MOST) -> Answer:
+    """POST composite; `most` subrequests at most."""
     body = call.body if isinstance(call.body, dict) else {}
     wanted = body.get("compositeRequest")
     if not isinstance(wanted, list) or not all(isinstance(one, dict) for one in wanted):
         raise malformed_json("compositeRequest is required")
-    if len(wanted) > MOST:
-        text = f"Limit of {MOST} subrequests exceeded"
+    if len(wanted) > most:
+        text = f"Limit of {most} subrequests exceeded"
         raise Failure(400, Problem("INVALID_INPUT", text))
     names = [one.get("referenceId") for one in wanted]
     for name in names:
@@ -63,6 +63,8 @@ def subrequest(call: Call, one: dict[str, Any], results: dict[str, Answer], hand
         text = f"Invalid reference specified. No value for {missing.args[0]} found"
         return failed(400, [Problem("PROCESSING_HALTED", text)])
     inner = below(call, str(one.get("method", "GET")).upper(), url)
+    if not isinstance(one.get("httpHeaders") or {}, dict):
+        raise malformed_json("httpHeaders must be an object")
     headers = {str(key).casefold(): str(value) for key, value in (one.get("httpHeaders") or {}).items()}
     return handle(replace(inner, body=body, headers=headers))
 

@@ -14,15 +14,16 @@ class Problem:
     code: str
     message: str
     fields: tuple[str, ...] | None = None
+    more: dict[str, Any] = field(default_factory=dict)
 
     def request_form(self) -> dict[str, Any]:
         """Return it as the body of a failed request has it."""
-        out: dict[str, Any] = {"message": self.message, "errorCode": self.code}
+        out: dict[str, Any] = {**self.more, "message": self.message, "errorCode": self.code}
         return out if self.fields is None else {**out, "fields": list(self.fields)}
 
     def row_form(self) -> dict[str, Any]:
         """Return it as a row of a collection has it."""
-        return {"statusCode": self.code, "message": self.message, "fields": list(self.fields or ())}
+        return {**self.more, "statusCode": self.code, "message": self.message, "fields": list(self.fields or ())}
 
 
 class Failure(Exception):
@@ -66,11 +67,15 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a call; a body of None is no body at all."""
+    """The answer to a call; a body of None is no body at all.
+
+    A body of bytes, or of an iterator of bytes, goes out as it is, as `media`; any other one as JSON.
+    """
 
     status: int = 200
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
+    media: str = "application/json;charset=UTF-8"
 
 
 def failed(status: int, problems: Sequence[Problem]) -> Answer:

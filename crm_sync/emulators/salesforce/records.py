@@ -1,24 +1,26 @@
-"""Create, change, upsert, delete and show single records; the collections and composite calls are made of these."""
+"""Create, change, upsert and delete records: what single calls, collections, composite calls and bulk jobs share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Protocol
 
 from crm_sync.emulators.declarations import FieldDeclaration
 from crm_sync.emulators.salesforce import ids
-from crm_sync.emulators.salesforce.failures import Answer, Call, Failure, Invalid, Problem, Unsupported, not_found
-from crm_sync.emulators.salesforce.querying import attributes
+from crm_sync.emulators.salesforce.bin import Bin
+from crm_sync.emulators.salesforce.derived import derive
+from crm_sync.emulators.salesforce.failures import Failure, Invalid, Problem, Unsupported, not_found
+from crm_sync.emulators.salesforce.keys import find_by_key
+from crm_sync.emulators.salesforce.mischief import Mischief
+from crm_sync.emulators.salesforce.reading import doc_sql, stream
 from crm_sync.emulators.salesforce.schema import STANDARD_ELSEWHERE, Org
-from crm_sync.emulators.salesforce.values import check, deserialize
-from crm_sync.emulators.state import Duplicate, Record, field_sql
+from crm_sync.emulators.salesforce.values import check, full_ids
+from crm_sync.emulators.salesforce.workflows import Workflows
+from crm_sync.emulators.state import Duplicate, Record
 
-PRECONDITION = Problem("PRECONDITION_FAILED", "The record has been modified since the given time.")
-NO_IDS = Problem("INVALID_FIELD", "The Id field should not be specified in the sobject data.")
 NO_ID = "Provided external ID field does not exist or is not accessible: "
+DRAFT = "5"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +31,27 @@ class Saved:
     created: bool
 
 
+class Several(Exception):
+    """An external id that is not unique names several records."""
+
+    def __init__(self, sobject: str, found: list[str]) -> None:
+        super().__init__("several records")
+        self.sobject, self.ids = sobject, found
+
+
+class Listener(Protocol):
+    """Who wants to know of writes, in their transaction."""
+
+    def saved(self, sobject: str, record_id: str, *, created: bool) -> None:
+        """Take notice of one record."""
+
+
 class Records:
     """The records of one org."""
 
-    def __init__(self, org: Org) -> None:
-        self.org = org
+    def __init__(self, org: Org, mischief: Mischief, listener: Listener | None = None) -> None:
+        self.org, self.mischief, self.listener = org, mischief, listener
+        self.bin, self.workflows = Bin(org), Workflows(org)
 
     # -- finding
 
@@ -67,41 +85,60 @@ class Records:
 
     def by_key(self, sobject: str, field: FieldDeclaration, value: str) -> Record | None:
         """Return the live record that has an external id; several are a 300."""
-        if field.unique:
-            return self.org.state.find_unique(sobject, field.name, value)
-        found = self.org.state.scan(sobject, where=f"fold({field_sql(field.name)}) = ?", params=[value.casefold()])
+        found = find_by_key(self.org, sobject, field, value)
         if len(found) > 1:
-            raise Several([one.id for one in found])
-        return found[0] if found else None
+            raise Several(sobject, found)
+        return self.org.state.get(sobject, found[0]) if found else None
 
     # -- writing
 
-    def create(self, sobject: str, values: Mapping[str, Any]) -> Saved:
-        """Create a record of deserialised values. Raises Invalid."""
+    def create(self, sobject: str, values: Mapping[str, Any], *, allow_save: bool = False) -> Saved:
+        """Create a record of deserialised values; `allow_save`: although a duplicate rule warns. Raises Invalid."""
+        self.mischief.write(sobject)
         check(self.org, sobject, values, creating=True)
-        defaults = {f.name: f.default for f in self.org.schema.fields(sobject).values() if f.default is not None}
-        stored = {**defaults, **{name: full_id(self.org, sobject, name, value) for name, value in values.items()}}
+        self.mischief.create(sobject)
+        if not allow_save and self.org.faults.strike("duplicate_rule", object=sobject):
+            raise Invalid(self.suspect(sobject, values))
         record_id = self.org.new_id(sobject)
+        fields = self.org.schema.fields(sobject).values()
+        stored = {f.name: f.default for f in fields if f.default is not None}
+        stored |= full_ids(self.org, sobject, values)
+        for field in fields:
+            if digits := field.extra.get("auto_number"):
+                number = self.org.state.next_number(f"auto:{sobject}.{field.name}") + 1000
+                stored[field.name] = f"{number:0{digits}}"
+        stored |= self.workflows.changes(sobject, record_id)
+        stored |= derive(self.org, sobject, {}, stored)
         try:
             self.org.state.insert(sobject, record_id, stored)
         except Duplicate as taken:
             raise duplicate(taken) from None
+        self.tell(sobject, record_id, created=True)
         return Saved(record_id, created=True)
 
     def update(self, sobject: str, record_id: str, values: Mapping[str, Any]) -> Saved:
         """Change a live record. Raises Invalid."""
+        self.mischief.write(sobject, record_id)
         check(self.org, sobject, values, creating=False)
-        stored = {name: full_id(self.org, sobject, name, value) for name, value in values.items()}
+        old = self.org.state.get(sobject, record_id)
+        if old is None or old.deleted:
+            raise Invalid(Problem("ENTITY_IS_DELETED", "entity is deleted", ()), status=404)
+        if sobject == "EmailMessage" and old.values.get("Status", DRAFT) != DRAFT:
+            text = "insufficient access rights on object id: only draft e-mails can be edited"
+            raise Invalid(Problem("INSUFFICIENT_ACCESS_OR_READONLY", text, ()))
+        stored = full_ids(self.org, sobject, values)
+        stored |= self.workflows.changes(sobject, record_id)
+        stored |= derive(self.org, sobject, old.values, stored)
         try:
-            changed = self.org.state.update(sobject, record_id, stored)
+            self.org.state.update(sobject, record_id, stored)
         except Duplicate as taken:
             raise duplicate(taken) from None
-        if changed is None:
-            raise Invalid(Problem("ENTITY_IS_DELETED", "entity is deleted", ()), status=404)
+        self.tell(sobject, record_id, created=False)
         return Saved(record_id, created=False)
 
     def upsert(
-        self, sobject: str, field: FieldDeclaration, value: str, values: Mapping[str, Any], *, update_only: bool = False
+        self, sobject: str, field: FieldDeclaration, value: str, values: Mapping[str, Any], *,
+        update_only: bool = False, allow_save: bool = False,
     ) -> Saved:
         """Change the record that has an external id, or create it."""
         with self.org.state.transaction():
@@ -110,146 +147,65 @@ class Records:
                 return self.update(sobject, found.id, values)
             if update_only:
                 raise not_found()
-            return self.create(sobject, {**values, field.name: value})
+            return self.create(sobject, {**values, field.name: value}, allow_save=allow_save)
 
-    def delete(self, sobject: str, record_id: str) -> None:
-        """Delete a record and what hangs on it by a cascading reference; other references to it are cleared."""
-        state = self.org.state
-        with state.transaction():
-            state.delete(sobject, record_id)
-            for child in self.org.schema.objects:
-                for field in self.org.schema.fields(child).values():
-                    if field.extra.get("target") != sobject:
-                        continue
-                    where = f"{field_sql(field.name)} = ?"
-                    for one in state.scan(child, where=where, params=[record_id]):
-                        if field.extra.get("cascade"):
-                            self.delete(child, one.id)
-                        else:
-                            state.update(child, one.id, {field.name: None}, touch=False)
+    def delete(self, sobject: str, record_id: str) -> Saved:
+        """Delete a record and what hangs on it. Raises Invalid."""
+        self.mischief.write(sobject, record_id)
+        self.bin.delete(sobject, record_id)
+        return Saved(record_id, created=False)
 
-    # -- the resources
-
-    def post(self, call: Call, name: str) -> Answer:
-        """POST sobjects/X."""
-        sobject = self.sobject(name)
-        refuse_id(call.body)
-        saved = self.create(sobject, deserialize(self.org, sobject, call.body))
-        location = {"Location": f"{call.base}/sobjects/{sobject}/{saved.id}"}
-        return Answer(201, {"id": saved.id, "success": True, "errors": []}, location)
-
-    def get(self, call: Call, name: str, record_id: str) -> Answer:
-        """GET sobjects/X/id?fields=."""
-        sobject = self.sobject(name)
-        return self.one(call, sobject, self.live(sobject, record_id))
-
-    def patch(self, call: Call, name: str, record_id: str) -> Answer:
-        """PATCH sobjects/X/id, under If-Unmodified-Since where given."""
-        sobject = self.sobject(name)
-        refuse_id(call.body)
-        with self.org.state.transaction():
-            found = self.live(sobject, record_id)
-            since = unmodified_since(call)
-            if since is not None and found.modified_us > since:
-                raise Failure(412, PRECONDITION)
-            self.update(sobject, found.id, deserialize(self.org, sobject, call.body))
-        return Answer(204)
-
-    def remove(self, call: Call, name: str, record_id: str) -> Answer:
-        """DELETE sobjects/X/id; conditional headers are not looked at."""
-        sobject = self.sobject(name)
-        self.delete(sobject, self.live(sobject, record_id).id)
-        return Answer(204)
-
-    def get_by_key(self, call: Call, name: str, key: str, value: str) -> Answer:
-        """GET sobjects/X/Ext__c/value."""
-        sobject = self.sobject(name)
-        found = self.by_key(sobject, self.key_field(sobject, key), value)
+    def existing(self, sobject: str, record_id: str) -> Record:
+        """Return a live record that a row of a batch names. Raises Invalid."""
+        found = self.org.state.get(sobject, record_id)
         if found is None:
-            raise not_found()
-        return self.one(call, sobject, found)
-
-    def patch_by_key(self, call: Call, name: str, key: str, value: str) -> Answer:
-        """PATCH sobjects/X/Ext__c/value: an upsert."""
-        sobject = self.sobject(name)
-        if key.casefold() == "id":
-            return self.patch(call, name, value)
-        field = self.key_field(sobject, key)
-        refuse_id(call.body)
-        values = deserialize(self.org, sobject, call.body)
-        if field.name in values:
-            text = f"The {field.name} field should not be specified in the sobject data."
-            raise Failure(400, Problem("INVALID_FIELD", text))
-        saved = self.upsert(sobject, field, value, values, update_only=call.query.get("updateOnly") == "true")
-        if not saved.created and call.version <= 45:
-            return Answer(204)
-        body = {"id": saved.id, "success": True, "errors": [], "created": saved.created}
-        return Answer(201 if saved.created else 200, body)
-
-    def remove_by_key(self, call: Call, name: str, key: str, value: str) -> Answer:
-        """DELETE sobjects/X/Ext__c/value."""
-        sobject = self.sobject(name)
-        found = self.by_key(sobject, self.key_field(sobject, key), value)
-        if found is None:
-            raise not_found()
-        self.delete(sobject, found.id)
-        return Answer(204)
-
-    def one(self, call: Call, sobject: str, record: Record) -> Answer:
-        """Show a record: all fields, or those of ?fields=."""
-        wanted = call.query.get("fields")
-        fields = list(self.org.fields(sobject).values())
-        if wanted:
-            fields = [self.named(sobject, name.strip()) for name in wanted.split(",")]
-        return Answer(body=self.row(call, sobject, record, fields))
-
-    def named(self, sobject: str, name: str) -> FieldDeclaration:
-        """Return a field named by the client, or fail."""
-        found = self.org.field(sobject, name)
-        if found is None:
-            raise Failure(400, Problem("INVALID_FIELD", f"No such column '{name}' on entity '{sobject}'."))
+            raise Invalid(Problem("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", ()))
+        if found.deleted:
+            raise Invalid(Problem("ENTITY_IS_DELETED", "entity is deleted", ()), status=404)
         return found
 
-    def row(self, call: Call, sobject: str, record: Record, fields: list[FieldDeclaration]) -> dict[str, Any]:
-        """Return a record with its attributes and these fields."""
-        shown = {field.name: self.org.value(sobject, record, field) for field in fields}
-        return {**attributes(call.base, sobject, record.id), **shown}
+    def tell(self, sobject: str, record_id: str, *, created: bool) -> None:
+        """Let the listener know of a write."""
+        if self.listener is not None:
+            self.listener.saved(sobject, record_id, created=created)
 
-
-class Several(Exception):
-    """An external id that is not unique names several records."""
-
-    def __init__(self, found: list[str]) -> None:
-        super().__init__("several records")
-        self.ids = found
+    def suspect(self, sobject: str, values: Mapping[str, Any]) -> Problem:
+        """Return what a duplicate rule says of a new record: which live one it takes it for."""
+        name = "Email" if values.get("Email") else str(self.org.label(sobject, "name_field") or "Id")
+        name = "LastName" if name == "Name" and "LastName" in values else name
+        where = f"fold({doc_sql('r', name)}) = ?"
+        sql = f"SELECT r.id FROM record r WHERE r.object = '{sobject}' AND NOT r.deleted AND {where} LIMIT 1"
+        rows = stream(self.org.state, sql, (str(values.get(name) or "").casefold(),))
+        matched = [
+            {
+                "additionalInformation": [],
+                "fieldDiffs": [],
+                "matchConfidence": 100.0,
+                "record": {"attributes": {"type": sobject, "url": f"/sobjects/{sobject}/{row[0]}"}, "Id": row[0]},
+            }
+            for row in rows
+        ]
+        found = {
+            "allowSave": True,
+            "duplicateRule": f"Standard_{sobject}_Duplicate_Rule",
+            "duplicateRuleEntityType": sobject,
+            "errorMessage": "Use one of these records?",
+            "matchResults": [
+                {
+                    "entityType": sobject,
+                    "errors": [],
+                    "matchEngine": "FuzzyMatchEngine",
+                    "matchRecords": matched,
+                    "rule": f"Standard_{sobject}_Match_Rule_v1_0",
+                    "size": len(matched),
+                    "success": True,
+                }
+            ],
+        }
+        return Problem("DUPLICATES_DETECTED", "Use one of these records?", (), {"duplicateResult": found})
 
 
 def duplicate(taken: Duplicate) -> Invalid:
     """Return the problem of a taken unique value, which names the holder by its short id."""
     text = f"duplicate value found: {taken.field} duplicates value on record with id: {taken.id[:15]}"
     return Invalid(Problem("DUPLICATE_VALUE", text, ()))
-
-
-def full_id(org: Org, sobject: str, name: str, value: Any) -> Any:
-    """Return a reference in its 18-character form, other values as they are."""
-    if value is not None and org.fields(sobject)[name].type == "reference":
-        return ids.parse(value)
-    return value
-
-
-def refuse_id(body: Any) -> None:
-    """Refuse a body that names the record's own id."""
-    if isinstance(body, dict) and any(str(name).casefold() == "id" for name in body):
-        raise Failure(400, NO_IDS)
-
-
-def unmodified_since(call: Call) -> int | None:
-    """Return the precondition in microseconds; a value that is no HTTP date is a bad request."""
-    text = call.headers.get("if-unmodified-since")
-    if text is None:
-        return None
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        raise Failure(400, Problem("INVALID_HEADER", f"Invalid value for header If-Unmodified-Since: {text}")) from None
-    return int(moment.astimezone(UTC).timestamp()) * 1_000_000

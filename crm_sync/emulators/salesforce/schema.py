@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import time
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from crm_sync.emulators.declarations import FieldDeclaration, Schema, load
+from crm_sync.emulators.declarations import FieldDeclaration, ObjectDeclaration, Schema, load
 from crm_sync.emulators.faults import Faults
 from crm_sync.emulators.salesforce import ids
-from crm_sync.emulators.state import Record, State
+from crm_sync.emulators.state import State, field_sql
 
 COLUMNS = {
     "Id": "id",
@@ -22,12 +23,13 @@ COLUMNS = {
 """Fields kept in columns of the state, not in the document."""
 
 USER_FIELDS = ("CreatedById", "LastModifiedById", "OwnerId")
+ADDRESS_PARTS = ("Street", "City", "State", "PostalCode", "Country")
 STANDARD_ELSEWHERE = frozenset(
     (
-        "asset", "attachment", "campaign", "campaignmember", "case", "casecomment", "contentdocument", "contentversion",
-        "contract", "emailmessage", "event", "fieldpermissions", "group", "individual", "lead", "opportunity", "order",
-        "organization", "permissionset", "permissionsetassignment", "pricebook2", "product2", "profile", "quote",
-        "recordtype", "solution", "task", "user", "userrole",
+        "asset", "attachment", "campaign", "campaignmember", "contentdocument", "contentversion", "contract",
+        "entitydefinition", "fielddefinition", "fieldpermissions", "group", "loginhistory", "opportunitylineitem",
+        "order", "organization", "permissionset", "permissionsetassignment", "pricebook2", "product2", "profile",
+        "quote", "recordtype", "solution", "userrole",
     )
 )  # fmt: skip
 """Objects that every real org has and this one does not: asking for them is unsupported, not an error of the client."""
@@ -35,9 +37,10 @@ STANDARD_ELSEWHERE = frozenset(
 
 def _technical() -> dict[str, FieldDeclaration]:
     def read_only(name: str, type_: str, **extra: Any) -> FieldDeclaration:
-        return FieldDeclaration(name, type_, label=name, read_only=True, extra=extra)
+        label = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+        return FieldDeclaration(name, type_, label=label, read_only=True, extra=extra)
 
-    user = {"target": "User"}
+    user = {"target": "User", "children": ""}
     return {
         "Id": FieldDeclaration("Id", "id", label="Record ID", max_length=18, read_only=True),
         "IsDeleted": read_only("IsDeleted", "boolean"),
@@ -50,54 +53,136 @@ def _technical() -> dict[str, FieldDeclaration]:
     }
 
 
+def targets(field: FieldDeclaration) -> tuple[str, ...]:
+    """Return the objects that a reference may lead to; several where it is polymorphic."""
+    given = field.extra.get("target", ())
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def complete(number: int, declared: ObjectDeclaration) -> ObjectDeclaration:
+    """Fill what a custom object's declaration leaves out: prefix, labels, the name field."""
+    extra = dict(declared.extra)
+    extra.setdefault("label", declared.name.removesuffix("__c").replace("_", " "))
+    extra.setdefault("plural", f"{extra['label']}s")
+    extra.setdefault("prefix", f"a{number:02}")
+    fields = dict(declared.fields)
+    if declared.name.endswith("__c"):
+        fields = {"Name": FieldDeclaration("Name", "string", label=f"{extra['label']} Name", max_length=80), **fields}
+        extra.setdefault("name_field", "Name")
+    return ObjectDeclaration(declared.name, fields, extra)
+
+
 class Org:
     """The objects of one org; names are found whatever their case, and given back as declared."""
 
-    def __init__(self, state: State, faults: Faults) -> None:
+    def __init__(self, state: State, faults: Faults, declared: Mapping[str, ObjectDeclaration] | None = None) -> None:
+        """Open the org; `declared` takes the place of the declarations that come with the package."""
         self.state = state
         self.faults = faults
-        self.schema = Schema(state, load(Path(__file__).with_name("declarations.toml")), fold_unique=True)
+        found = declared if declared is not None else load(Path(__file__).with_name("declarations.toml"))
+        objects = {name: complete(number, one) for number, (name, one) in enumerate(found.items())}
+        self.schema = Schema(state, objects, fold_unique=True)
+        self._names = {name.casefold(): name for name in objects}
+        self._extra = {name: one.extra for name, one in objects.items()}
+        self._prefixes = {str(one.extra["prefix"]): name for name, one in objects.items()}
+        self._fields: dict[str, tuple[Any, Any, dict[str, FieldDeclaration], dict[str, FieldDeclaration]]] = {}
+        for name in objects:
+            self.index(name)
+        self._first_user()
+
+    def _first_user(self) -> None:
+        """Create the user that clients act as."""
+        values = {
+            "Username": "integration@acme.example", "LastName": "User", "FirstName": "Integration", "Alias": "integ",
+            "Email": "integration@acme.example", "IsActive": True, "TimeZoneSidKey": "GMT", "LocaleSidKey": "en_US",
+            "LanguageLocaleKey": "en_US", "EmailEncodingKey": "UTF-8", "ProfileId": ids.lengthen("00eHs0000000001"),
+            "UserType": "Standard", "CommunityNickname": "integration",
+        }  # fmt: skip
+        user = ids.lengthen(ids.USER)
+        if "User" in self._extra and self.state.get("User", user) is None:
+            self.state.insert("User", user, values)
+
+    def index(self, sobject: str) -> None:
+        """Have SQLite find records by what they refer to, and by the fields that clients look records up with."""
+        with self.state.transaction() as db:
+            db.execute("CREATE INDEX IF NOT EXISTS sf_live ON record (object, deleted, id)")
+            for field in self.schema.fields(sobject).values():
+                column = field_sql(field.name)
+                if not (field.type == "reference" or key_field(field)) or field.extra.get("via"):
+                    continue
+                expression = column if field.type in ("reference", "double") else f"fold({column})"
+                db.execute(
+                    f"CREATE INDEX IF NOT EXISTS sf_{sobject}_{field.name} ON record ({expression})"
+                    f" WHERE object = '{sobject}'"
+                )
 
     def object(self, name: str) -> str | None:
         """Return the object's declared name, None where there is none."""
-        wanted = name.casefold()
-        return next((one for one in self.schema.objects if one.casefold() == wanted), None)
+        return self._names.get(name.casefold())
 
     def label(self, sobject: str, key: str) -> Any:
-        """Return a fact about an object: label, plural, prefix, name_field, merges."""
-        return self.schema.object(sobject).extra.get(key)
+        """Return a fact about an object: label, plural, prefix, name_field, merges, archives, ..."""
+        return self._extra[sobject].get(key)
 
     def fields(self, sobject: str) -> dict[str, FieldDeclaration]:
-        """Return the fields that the client may see, technical ones first."""
-        out = _technical()
+        """Return the fields that the client may see, technical ones first (do not change it)."""
+        return self._seen(sobject)[0]
+
+    def _seen(self, sobject: str) -> tuple[dict[str, FieldDeclaration], dict[str, FieldDeclaration]]:
+        declared, hidden = self.schema.fields(sobject), self.faults.knob("hidden_fields", ())
+        cached = self._fields.get(sobject)
+        if cached is not None and cached[0] is declared and cached[1] == hidden:
+            return cached[2], cached[3]
+        without = self.label(sobject, "without") or ()
+        out = {name: one for name, one in _technical().items() if name not in without}
         if self.label(sobject, "merges"):
-            extra = {"target": sobject, "relationship": "MasterRecord"}
+            extra = {"target": sobject, "relationship": "MasterRecord", "children": ""}
             out["MasterRecordId"] = FieldDeclaration(
                 "MasterRecordId", "reference", label="Master Record ID", read_only=True, extra=extra
             )
-        out |= self.schema.fields(sobject)
-        hidden = self.faults.knob("hidden_fields", ())
-        return {name: one for name, one in out.items() if f"{sobject}.{name}" not in hidden}
+        for name, one in declared.items():
+            out[name] = one
+            compound = str(one.extra.get("compound", ""))
+            if compound.endswith("Address") and name.endswith("Country"):
+                label = one.label.removesuffix("Country") + "Address"
+                out[compound] = FieldDeclaration(compound, "address", label=label, read_only=True)
+        out = {name: one for name, one in out.items() if f"{sobject}.{name}" not in hidden}
+        folded = {name.casefold(): one for name, one in out.items()}
+        self._fields[sobject] = (declared, hidden, out, folded)
+        return out, folded
 
     def field(self, sobject: str, name: str) -> FieldDeclaration | None:
         """Return a visible field by its name in any case."""
-        fields = self.fields(sobject)
-        if name in fields:
-            return fields[name]
-        wanted = name.casefold()
-        return next((one for key, one in fields.items() if key.casefold() == wanted), None)
+        return self._seen(sobject)[1].get(name.casefold())
 
     def relationship(self, sobject: str, name: str) -> FieldDeclaration | None:
         """Return the reference field that a relationship name (Account, ReportsTo, Parent__r) stands for."""
         wanted = name.casefold()
         for one in self.fields(sobject).values():
-            if one.type == "reference" and str(one.extra.get("relationship", "")).casefold() == wanted:
+            if one.type == "reference" and relationship_name(one).casefold() == wanted:
                 return one
         return None
 
+    def children(self, sobject: str) -> list[tuple[str, FieldDeclaration, str]]:
+        """Return (child object, its reference field, relationship name or "") of all that refers to an object."""
+        return [
+            (child, field, self.child_name(child, field))
+            for child in self.schema.objects
+            for field in self.schema.fields(child).values()
+            if sobject in targets(field)
+        ]
+
+    def child_name(self, child: str, field: FieldDeclaration) -> str:
+        """Return the name of a relationship as the parent sees it; "" where a parent sees none."""
+        given = field.extra.get("children")
+        if given is not None:
+            return f"{given}__r" if field.name.endswith("__c") and given else str(given)
+        plural = re.sub(r"\W+", "", str(self.label(child, "plural")))
+        return f"{plural}__r" if field.name.endswith("__c") else plural
+
     def prefix_object(self, record_id: str) -> str | None:
         """Return the object that a record id belongs to."""
-        return next((one for one in self.schema.objects if self.label(one, "prefix") == record_id[:3]), None)
+        return self._prefixes.get(record_id[:3])
 
     def new_id(self, sobject: str) -> str:
         """Return the next record id of an object."""
@@ -108,33 +193,20 @@ class Org:
             made = ids.make(self.label(sobject, "prefix"), number + 999)
         return made
 
-    def value(self, sobject: str, record: Record, field: FieldDeclaration) -> Any:
-        """Return what the API shows of a field."""
-        name = field.name
-        if name == "Id":
-            return record.id
-        if name == "IsDeleted":
-            return record.deleted
-        if name == "MasterRecordId":
-            return record.merged_into
-        if name in COLUMNS:
-            return stamp(record.created_us if name == "CreatedDate" else record.modified_us)
-        if field.extra.get("computed"):
-            parts = (record.values.get(part) for part in ("FirstName", "LastName"))
-            return " ".join(part for part in parts if part) or None
-        if name in USER_FIELDS:
-            return record.values.get(name) or ids.lengthen(ids.USER)
-        value = record.values.get(name)
-        if value is None and field.type == "boolean":
-            return False
-        return value
+    def add_field(self, sobject: str, field: FieldDeclaration) -> None:
+        """Create a custom field. Raises Duplicate where it is unique and the records are not."""
+        self.schema.add_field(sobject, field)
+        self.index(sobject)
 
 
-def stamp(microseconds: int) -> str:
-    """Write a stamp as the JSON of the API does: UTC, milliseconds, +0000."""
-    seconds, rest = divmod(microseconds, 1_000_000)
-    return f"{_utc(seconds)}.{rest // 1000:03d}+0000"
+def key_field(field: FieldDeclaration) -> bool:
+    """Tell whether records can be looked up by a field."""
+    return bool(field.extra.get("external_id") or field.extra.get("id_lookup") or field.unique)
 
 
-def _utc(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+def relationship_name(field: FieldDeclaration) -> str:
+    """Return the name by which a child reaches its parent: Account, or Parent__r for Parent__c."""
+    given = field.extra.get("relationship")
+    if given:
+        return str(given)
+    return f"{field.name[:-1]}r" if field.name.endswith("__c") else field.name.removesuffix("Id")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 from crm_sync.emulators.declarations import FieldDeclaration
 from crm_sync.emulators.salesforce import ids
 from crm_sync.emulators.salesforce.failures import Failure, Invalid, Problem, malformed_json
-from crm_sync.emulators.salesforce.schema import Org, stamp
+from crm_sync.emulators.salesforce.keys import find_by_key
+from crm_sync.emulators.salesforce.moments import microseconds, stamp
+from crm_sync.emulators.salesforce.schema import Org, key_field, targets
 
 EMAIL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?\.[A-Za-z]{2,}")
-TEXTS = frozenset(("string", "textarea", "phone", "url", "email", "picklist"))
+TEXTS = frozenset(("string", "textarea", "phone", "url", "email", "picklist", "multipicklist", "combobox"))
 JSON_WORDS = {bool: "VALUE_BOOLEAN", int: "VALUE_NUMBER_INT", float: "VALUE_NUMBER_FLOAT", str: "VALUE_STRING"}
 INT_MAX = 2**31 - 1
 
@@ -86,11 +88,10 @@ def day(value: str) -> str:
 
 def moment(value: str) -> str:
     try:
-        found = datetime.fromisoformat(value)
+        found = microseconds(value)
     except ValueError:
         raise wrong_type("datetime", value) from None
-    aware = found if found.tzinfo else found.replace(tzinfo=UTC)
-    return stamp(int(aware.timestamp()) * 1_000_000)
+    return stamp(found - found % 1_000_000)
 
 
 def wrong_type(wanted: str, value: Any) -> Failure:
@@ -104,18 +105,31 @@ def wrong_type(wanted: str, value: Any) -> Failure:
 
 def resolve(org: Org, reference: FieldDeclaration, value: Mapping[str, Any]) -> str:
     """Return the id of a parent named by its external id, such as {"Account": {"Ext__c": "A1"}}."""
-    target = str(reference.extra["target"])
     keys = {name: key for name, key in value.items() if name != "attributes"}
-    for name, key in keys.items():
-        field = org.field(target, name) if org.object(target) else None
-        if len(keys) != 1 or field is None or not (field.extra.get("external_id") or field.extra.get("id_lookup")):
-            break
-        found = org.state.find_unique(target, field.name, key) if field.unique else None
+    several = targets(reference)
+    wanted = (value.get("attributes") or {}).get("type") if len(several) > 1 else several[0]
+    target = org.object(str(wanted))
+    if len(keys) == 1 and target in several:
+        ((name, key),) = keys.items()
+        found = parent_by_key(org, str(target), name, key)
         if found is not None:
-            return found.id
-        text = f"Foreign key external ID: {key} not found for field {field.name} in entity {target}"
+            return found
+    text = f"{reference.extra.get('relationship')} names no external id of {' or '.join(several)}"
+    raise Failure(400, Problem("INVALID_FIELD", text))
+
+
+def parent_by_key(org: Org, target: str, name: str, key: Any) -> str | None:
+    """Return the id of the one record that has a key; None where the field is no key. Raises Failure."""
+    field = org.field(target, name)
+    if field is None or not (key_field(field) or field.name == "Id"):
+        return None
+    found = find_by_key(org, target, field, key)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        text = f"More than one record found for external id field: {found}"
         raise Failure(400, Problem("INVALID_FIELD", text))
-    text = f"{reference.extra.get('relationship')} names no external id of {target}"
+    text = f"Foreign key external ID: {key} not found for field {field.name} in entity {target}"
     raise Failure(400, Problem("INVALID_FIELD", text))
 
 
@@ -149,6 +163,9 @@ def problem(field: FieldDeclaration, value: Any) -> Problem | None:
     if field.type in TEXTS and field.max_length and len(value) > field.max_length:
         text = f"{label}: data value too large: {value} (max length={field.max_length})"
         return Problem("STRING_TOO_LONG", text, name)
+    if "max_bytes" in field.extra and len(value.encode()) > field.extra["max_bytes"]:
+        text = f"{label}: data value too large: {value} (max length={field.extra['max_bytes']})"
+        return Problem("STRING_TOO_LONG", text, name)
     if field.type == "email" and not EMAIL.fullmatch(value):
         return Problem("INVALID_EMAIL_ADDRESS", f"{label}: invalid email address: {value}", name)
     if field.type == "picklist" and field.extra.get("restricted") and value not in field.options:
@@ -164,18 +181,21 @@ def problem(field: FieldDeclaration, value: Any) -> Problem | None:
 
 def check_reference(org: Org, field: FieldDeclaration, value: str) -> None:
     """Hold a reference to an existing live record of the right object."""
-    target = str(field.extra["target"])
     parsed = ids.parse(value)
-    if parsed is None:
-        raise Invalid(Problem("MALFORMED_ID", f"{field.label}: id value of incorrect type: {value}", (field.name,)))
-    if target == "User":
-        if parsed != ids.lengthen(ids.USER):
-            raise Invalid(Problem("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", ()))
-        return
-    if org.prefix_object(parsed) != target:
+    target = org.prefix_object(parsed) if parsed else None
+    if parsed is None or target not in targets(field):
         raise Invalid(Problem("MALFORMED_ID", f"{field.label}: id value of incorrect type: {value}", (field.name,)))
     found = org.state.get(target, parsed)
     if found is None:
         raise Invalid(Problem("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", ()))
     if found.deleted:
         raise Invalid(Problem("ENTITY_IS_DELETED", "entity is deleted", ()))
+
+
+def full_ids(org: Org, sobject: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values with every reference in its 18-character form."""
+    fields = org.fields(sobject)
+    return {
+        name: ids.parse(value) if value is not None and fields[name].type == "reference" else value
+        for name, value in values.items()
+    }

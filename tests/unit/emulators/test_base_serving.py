@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -15,6 +17,8 @@ from pathlib import Path
 
 import pytest
 import requests
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificate
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -25,7 +29,7 @@ from crm_sync.emulators.control import build_control
 from crm_sync.emulators.desk import Desk
 from crm_sync.emulators.faults import FaultMiddleware, Faults
 from crm_sync.emulators.launcher import EmulatorProcess, environment
-from crm_sync.emulators.serving import CannotServe, certificates, listen, open_state, server_of
+from crm_sync.emulators.serving import CannotServe, Plan, certificates, listen, open_state, prepare, server_of
 from crm_sync.emulators.state import State
 
 
@@ -89,6 +93,7 @@ def test_dropped_before_means_not_done(site: Site) -> None:
     with pytest.raises(requests.ConnectionError):
         site.http.post(f"{site.url}/things/1", json={"a": "b"}, timeout=10)
     assert site.state.count("things") == 0
+    assert site.http.post(f"{site.url}/things/1", json={"a": "b"}, timeout=10).ok
 
 
 def test_a_status_with_headers_and_body(site: Site) -> None:
@@ -103,6 +108,51 @@ def test_a_status_with_headers_and_body(site: Site) -> None:
     assert site.http.post(f"{site.url}/things/2", timeout=10).ok
     bad = site.http.post(f"{site.url}/__emulator__/faults", json=[{"action": "explode"}], timeout=10)
     assert bad.status_code == 400
+
+
+def test_a_truncated_answer_is_a_broken_one_and_the_write_is_done(site: Site) -> None:
+    site.control("faults", {"action": "truncate", "path": "/things/1$"})
+    with pytest.raises(requests.exceptions.ChunkedEncodingError) as broken:
+        site.http.post(f"{site.url}/things/1", timeout=10)
+    assert "9 bytes read" in str(broken.value) or "IncompleteRead" in str(broken.value)
+    assert site.state.get("things", "1") is not None
+    assert site.http.post(f"{site.url}/things/2", timeout=10).json() == {"limits": False}
+
+
+def test_a_delayed_answer_comes_and_the_client_that_will_not_wait_sees_a_timeout(site: Site) -> None:
+    site.control("faults", {"action": "delay", "seconds": 0.5})
+    with pytest.raises(requests.ReadTimeout):
+        site.http.post(f"{site.url}/things/1", timeout=0.1)
+    site.control("faults", {"action": "delay", "seconds": 0.01})
+    assert site.http.post(f"{site.url}/things/2", timeout=10).ok
+    assert site.http.post(f"{site.url}/things/3", timeout=10).ok
+    told = site.http.get(f"{site.url}/__emulator__/faults/log?action=delay", timeout=10).json()["log"]
+    assert [one["target"] for one in told] == ["/things/1", "/things/2"]
+    assert site.http.delete(f"{site.url}/__emulator__/faults/log", timeout=10).json() == {"log": []}
+    assert site.faults.log() == []
+
+
+def test_the_clock_is_moved_over_the_control_api(site: Site) -> None:
+    base = f"{site.url}/__emulator__/clock"
+    moved = site.http.post(base, json={"set": "2026-01-01T00:00:00Z", "advance_seconds": 5, "freeze": True}, timeout=10)
+    assert moved.json() == {"now": "2026-01-01T00:00:05+00:00", "now_us": 1_767_225_605_000_000, "frozen": True}
+    assert site.http.post(f"{site.url}/things/1", timeout=10).ok
+    record = site.state.get("things", "1")
+    assert record is not None and record.modified_us == 1_767_225_605_000_000
+    assert site.http.get(base, timeout=10).json() == moved.json()
+    assert site.http.post(base, json={"frooze": True}, timeout=10).status_code == 400
+    assert site.http.post(base, json={"freeze": False}, timeout=10).json()["frozen"] is False
+
+
+def test_a_dump_comes_in_pages(site: Site) -> None:
+    for id in ("1", "2", "3"):
+        site.state.insert("c", id, {"n": id})
+    base = f"{site.url}/__emulator__/dump"
+    pages = [site.http.get(base, params={"object": "c", **more}, timeout=10).json()["records"] for more in (
+        {}, {"limit": 2}, {"limit": 2, "after": "2"},
+    )]  # fmt: skip
+    assert [[one["id"] for one in page] for page in pages] == [["1", "2", "3"], ["1", "2"], ["3"]]
+    assert site.http.get(base, timeout=10).status_code == 400
 
 
 def test_down_closes_every_connection_but_control(site: Site) -> None:
@@ -133,6 +183,40 @@ def test_the_ca_outlives_a_restart_and_keys_are_private(tmp_path: Path) -> None:
     assert {(tmp_path / name).stat().st_mode & 0o777 for name in ("ca.key", "server.pem")} == {0o600}
 
 
+def test_the_certificate_is_for_hosts_that_clients_have_built_in(tmp_path: Path) -> None:
+    bundle, server = certificates(tmp_path)
+    trust, ours = ssl.create_default_context(cafile=str(bundle)), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ours.load_cert_chain(server)
+    for host in ("localhost", "api.hubapi.com", "acme.my.salesforce.com", "login.microsoftonline.com"):
+        ends = [ssl.MemoryBIO() for _ in range(2)]
+        client = trust.wrap_bio(ends[0], ends[1], server_hostname=host)
+        answerer = ours.wrap_bio(ends[1], ends[0], server_side=True)
+        for side in (client, answerer, client):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+        assert client.version() == "TLSv1.3"
+
+
+def test_an_app_that_signs_has_one_key_whose_certificate_the_crms_know(tmp_path: Path) -> None:
+    plan = Plan(tmp_path, {"eu": "salesforce", "dynamics": "dynamics"})
+    _, server_pem = certificates(tmp_path)
+    told = []
+    for name in plan.connections:
+        one = prepare(plan, name, server_pem, None)
+        told.append(one.address)
+        one.socket.close()
+        one.state.close()
+    key, certificate = (Path(told[0][name]) for name in ("private_key_file", "certificate_file"))
+    assert key.stat().st_mode & 0o777 == 0o600 and told[1]["private_key_file"] == str(key)
+    for file in ("eu.jwt.pem", "dynamics-certificate.pem"):
+        assert (tmp_path / file).read_bytes() == certificate.read_bytes()
+    public = load_pem_x509_certificate(certificate.read_bytes()).public_key()
+    assert public == load_pem_private_key(key.read_bytes(), None).public_key()
+    variables = environment({"ca_bundle": "ca.pem", "eu": told[0], "dynamics": told[1]})
+    assert {"EU_USERNAME", "EU_PASSWORD", "EU_SECURITY_TOKEN", "EU_PRIVATE_KEY_FILE"} < set(variables)
+    assert {"DYNAMICS_TENANT", "DYNAMICS_AUTHORITY", "DYNAMICS_CERTIFICATE_FILE"} < set(variables)
+
+
 def test_a_taken_port_is_one_clear_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with listen(None, None, "hubspot") as taken:
         port = taken.getsockname()[1]
@@ -152,7 +236,7 @@ def test_the_process_restarts_at_the_same_addresses(tmp_path: Path) -> None:
         assert json.loads((tmp_path / "emulators.json").read_text())["pid"] == first["pid"] != os.getpid()
         assert set(environment(first)) == {
             "CRM_SYNC_CA_BUNDLE", "HUBSPOT_URL", "HUBSPOT_TOKEN", "HUBSPOT_CLIENT_ID", "HUBSPOT_CLIENT_SECRET",
-            "HUBSPOT_REFRESH_TOKEN",
+            "HUBSPOT_REFRESH_TOKEN", "HUBSPOT_APP_ID",
         }
         process.kill()
         second = process.start().addresses

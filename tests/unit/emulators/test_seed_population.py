@@ -177,11 +177,11 @@ def test_an_interrupted_seeding_is_completed(tmp_path: Path, monkeypatch: pytest
     real = seeding._fill
     done: list[str] = []
 
-    def fill(crm: str, *rest: object) -> None:
+    def fill(name: str, *rest: object, **more: object) -> None:
         if len(done) == 1 and "again" not in done:
             raise KeyboardInterrupt
-        done.append(crm)
-        real(crm, *rest)  # type: ignore[arg-type]
+        done.append(name)
+        real(name, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(seeding, "_fill", fill)
     with pytest.raises(KeyboardInterrupt):
@@ -189,6 +189,90 @@ def test_an_interrupted_seeding_is_completed(tmp_path: Path, monkeypatch: pytest
     done.append("again")
     assert seed_once(tmp_path, seed=3, accounts=5, contacts=20)
     assert done == ["salesforce", "again", "hubspot", "dynamics"]
+
+
+def test_a_large_population_is_made_of_blocks_that_share_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from crm_sync.emulators import seeding
+
+    monkeypatch.setattr(seeding, "BLOCK", 100)
+    assert seed_once(tmp_path, seed=3, accounts=50, contacts=250)
+    truth = read(truth_file(tmp_path))
+    assert (len(truth["accounts"]), len(truth["contacts"])) == (50, 250)
+    assert truth["strong"]["accounts"] and truth["strong"]["contacts"]
+    listed = [one for thing in (*truth["accounts"], *truth["contacts"]) for one in thing]
+    owners: dict[str, set[int]] = defaultdict(set)
+    people: dict[tuple[str, str], int] = {}
+    for number, thing in enumerate(truth["contacts"]):
+        people |= {(one["crm"], one["id"]): number for one in thing}
+    for crm in CRMS:
+        with closing(open_state(tmp_path, crm)) as state:
+            stored = {(object, r.id) for object in OBJECTS[crm] for r in state.scan(object)}
+            assert stored == {(one["object"], one["id"]) for one in listed if one["crm"] == crm}
+            for record in state.scan(OBJECTS[crm][1]):
+                for name in ("Email", "email", "emailaddress1", "Phone", "phone", "telephone1"):
+                    value = str(record.values.get(name) or "").strip().casefold()
+                    if len(value) > 9 and "unknown" not in value:
+                        block = sum(people[crm, record.id] >= first for first in (83, 166))
+                        owners[re.sub(r"[^a-z0-9@.]", "", value)].add(block)
+    assert sum(len(blocks) == 1 for blocks in owners.values()) > 300
+    assert not {value: blocks for value, blocks in owners.items() if len(blocks) > 1 and "@" in value}
+    assert not seed_once(tmp_path, seed=3, accounts=50, contacts=250)
+
+
+def test_a_seeding_that_ends_between_blocks_goes_on_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from crm_sync.emulators import seeding
+
+    wanted = {"seed": 3, "accounts": 10, "contacts": 60, "connections": {"salesforce": "salesforce"}}
+    monkeypatch.setattr(seeding, "BLOCK", 20)
+    monkeypatch.setattr(seeding, "system_clock", lambda: NOW)
+    assert seed_once(tmp_path / "whole", **wanted)  # type: ignore[arg-type]
+    real, blocks = seeding._fill, list[int]()
+
+    def fill(*given: object, last: bool) -> None:
+        if given[-1] == 2 and 2 not in blocks:
+            blocks.append(2)
+            raise KeyboardInterrupt
+        blocks.append(int(str(given[-1])))
+        real(*given, last=last)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(seeding, "_fill", fill)
+    with pytest.raises(KeyboardInterrupt):
+        seed_once(tmp_path / "parts", **wanted)  # type: ignore[arg-type]
+    assert seed_once(tmp_path / "parts", **wanted) and blocks == [0, 1, 2, 2]  # type: ignore[arg-type]
+    found = []
+    for name in ("whole", "parts"):
+        with closing(open_state(tmp_path / name, "salesforce")) as state:
+            found.append([state.scan(object) for object in OBJECTS["salesforce"]])
+        found[-1].append(truth_file(tmp_path / name).read_bytes())  # type: ignore[arg-type]
+    assert found[0] == found[1] and len(found[0][1]) > 20
+
+
+def test_blocks_never_meet_however_their_addresses_are_numbered() -> None:
+    emails: Counter[str] = Counter()
+    hosts: Counter[str] = Counter()
+    for block in (0, 1, 11, 12):
+        world = invent(5, 200, 2000, block)  # the same names in each
+        emails.update({person.email for person in world.people} | {person.other_email for person in world.people})
+        hosts.update({company.host for company in world.companies})
+    assert max(emails.values()) == max(hosts.values()) == 1
+    assert any(re.search(r"\.b1-2@", email) for email in emails) and len(emails) > 12_000
+
+
+def test_connections_of_one_kind_are_filled_from_one_world(tmp_path: Path) -> None:
+    places = {"eu": "hubspot", "us": "hubspot"}
+    assert seed_once(tmp_path, seed=3, accounts=10, contacts=60, connections=places, everywhere=True)
+    truth = read(truth_file(tmp_path))
+    assert all({one["crm"] for one in thing} == {"eu", "us"} for thing in truth["contacts"])
+    for name in places:
+        with closing(open_state(tmp_path, "hubspot", name)) as state:
+            assert state.count("contacts") >= 60
+            ids_there = {one["id"] for thing in truth["contacts"] for one in thing if one["crm"] == name}
+            assert {record.id for record in state.scan("contacts")} == ids_there
+    assert not seed_once(tmp_path, seed=3, accounts=10, contacts=60, connections=places, everywhere=True)
+    with pytest.raises(CannotServe, match="holds other records"):
+        seed_once(tmp_path, seed=3, accounts=10, contacts=60, connections=places)
 
 
 def test_a_score_tells_wrong_missed_and_found_pairs() -> None:

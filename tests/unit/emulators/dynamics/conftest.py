@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from crm_sync.emulators.launcher import EmulatorProcess, environment
 from tests.unit.emulators.dynamics.client import Client
+from tests.unit.emulators.dynamics.local import Local
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +32,19 @@ def api(signed_in: Client) -> Client:
     signed_in.control("faults", method="DELETE")
     signed_in.control("knobs", {"limits": False, "page_rows": 5000, "delta_seconds": 604800})
     return signed_in
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Local]:
+    """An environment of the test's own, without HTTP, whose clock stands still."""
+    made = Local(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
+    """An environment of a module's own, without HTTP."""
+    made = Local(tmp_path_factory.mktemp("dataverse"))
+    yield made
+    made.close()

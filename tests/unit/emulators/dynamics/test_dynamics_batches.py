@@ -33,6 +33,7 @@ def statuses(answer: requests.Response) -> list[int]:
     return [int(line.split()[1]) for line in answer.text.splitlines() if line.startswith("HTTP/1.1 ")]
 
 
+@pytest.mark.fact("dynamics:batch_line_ends", "dynamics:batch_stops")
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 def test_parts_are_answered_in_order_and_stop_at_the_first_failure(api: Client, line_end: str) -> None:
     good, bad = part("GET /api/data/v9.2/WhoAmI"), part(f"GET {api.root}contacts({uuid4()})")
@@ -43,6 +44,7 @@ def test_parts_are_answered_in_order_and_stop_at_the_first_failure(api: Client, 
     assert "\r\n" in answer.text and answer.text.rstrip().endswith("--")
 
 
+@pytest.mark.fact("dynamics:batch_continue")
 def test_with_continue_on_error_every_part_is_answered(api: Client) -> None:
     good, bad = part("GET WhoAmI"), part("GET contactz")
     answer = send(api, good, bad, good, Prefer="odata.continue-on-error")
@@ -58,6 +60,7 @@ def test_each_part_has_its_own_precondition_and_preference(api: Client) -> None:
     assert '"@odata.etag"' in answer.text and "0x80040237" in answer.text
 
 
+@pytest.mark.fact("dynamics:change_set", "dynamics:content_id")
 def test_a_change_set_succeeds_as_one_and_its_members_may_refer_to_each_other(api: Client) -> None:
     name = f"Set {uuid4()}"[:50]
     answer = send(
@@ -75,6 +78,7 @@ def test_a_change_set_succeeds_as_one_and_its_members_may_refer_to_each_other(ap
     assert (contact["_parentcustomerid_value"], contact["firstname"]) == (account["accountid"], "Ann")
 
 
+@pytest.mark.fact("dynamics:change_set")
 def test_a_failed_change_set_leaves_nothing_behind_and_the_rest_goes_on(api: Client) -> None:
     name = f"Set {uuid4()}"[:50]
     failing = change_set(
@@ -88,6 +92,7 @@ def test_a_failed_change_set_leaves_nothing_behind_and_the_rest_goes_on(api: Cli
     assert len(api.get(f"contacts?$filter=lastname eq '{name}'")["value"]) == 1
 
 
+@pytest.mark.fact("dynamics:batch_limits")
 def test_what_a_batch_may_not_hold_is_refused_as_a_whole(api: Client) -> None:
     assert send(api, change_set(part("GET WhoAmI"))).status_code == 400
     assert send(api, change_set(change_set(part("POST contacts", "{}")))).status_code == 400

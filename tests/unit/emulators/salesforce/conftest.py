@@ -6,14 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
 
 from crm_sync.emulators.faults import Faults
-from crm_sync.emulators.salesforce.app import Rest
+from crm_sync.emulators.salesforce.app import build
 from crm_sync.emulators.salesforce.auth import Doorman
+from crm_sync.emulators.salesforce.grants import Grants
+from crm_sync.emulators.salesforce.rest import Rest
 from crm_sync.emulators.salesforce.schema import Org
 from crm_sync.emulators.settings import EmulatorSettings
 from crm_sync.emulators.state import State
 from tests.unit.emulators.salesforce.desk_clock import DeskClock, Front
+from tests.unit.emulators.salesforce.wire import Wire
 
 
 @pytest.fixture
@@ -22,8 +26,9 @@ def clock() -> DeskClock:
 
 
 @pytest.fixture
-def state(tmp_path: Path, clock: DeskClock) -> Iterator[State]:
+def state(tmp_path: Path, clock: DeskClock, faults: Faults) -> Iterator[State]:
     made = State(tmp_path / "org.sqlite", clock, resolution_us=1_000_000)
+    made.postpone(faults.lateness)
     yield made
     made.close()
 
@@ -54,5 +59,33 @@ def doorman(state: State, faults: Faults, settings: EmulatorSettings) -> Doorman
 
 
 @pytest.fixture
-def front(state: State, faults: Faults, doorman: Doorman, clock: DeskClock) -> Front:
-    return Front(Rest(Org(state, faults), doorman), clock)
+def org(state: State, faults: Faults) -> Org:
+    return Org(state, faults)
+
+
+@pytest.fixture
+def grants(org: Org, doorman: Doorman) -> Grants:
+    return Grants(doorman)
+
+
+@pytest.fixture
+def app(state: State, faults: Faults, settings: EmulatorSettings) -> Starlette:
+    return build(state, faults, settings)
+
+
+@pytest.fixture
+def wire(app: Starlette) -> Wire:
+    made = Wire(app)
+    made.sign_in()
+    return made
+
+
+@pytest.fixture
+def front(org: Org, doorman: Doorman, clock: DeskClock) -> Front:
+    return Front(Rest(org, doorman, url="https://localhost:1"), clock)
+
+
+@pytest.fixture
+def key(front: Front) -> None:
+    """Give contacts the external id Key__c before the application starts (ask for it first)."""
+    front.key_field()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from crm_sync.emulators.salesforce.app import Rest
 from crm_sync.emulators.salesforce.failures import Answer, Call
+from crm_sync.emulators.salesforce.rest import Rest
 
 START_US = 1_714_557_600_000_000  # 2024-05-01T10:00:00Z
 

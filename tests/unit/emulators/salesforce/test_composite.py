@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.unit.emulators.salesforce.desk_clock import DeskClock, Front
 
 BASE = "/services/data/v59.0"
@@ -21,6 +23,7 @@ def send(front: Front, *subs: dict[str, Any], all_or_none: bool = False) -> list
     return found
 
 
+@pytest.mark.fact("salesforce:composite")
 def test_each_subrequest_succeeds_or_fails_for_itself(front: Front, clock: DeskClock) -> None:
     one, two = (front.create("Contact", LastName=name) for name in "AB")
     clock.forward(60)
@@ -67,6 +70,7 @@ def test_what_a_composite_request_must_look_like(front: Front) -> None:
     assert front.error(front.ask("POST", "composite", {})) == (400, "JSON_PARSER_ERROR")
 
 
+@pytest.mark.fact("salesforce:composite_batch")
 def test_a_batch_may_halt_at_the_first_error(front: Front) -> None:
     requests = [
         {"method": "POST", "url": "v59.0/sobjects/Account", "richInput": {}},

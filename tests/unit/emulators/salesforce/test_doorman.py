@@ -8,7 +8,8 @@ import pytest
 
 from crm_sync.emulators.faults import Faults
 from crm_sync.emulators.salesforce.auth import Doorman
-from crm_sync.emulators.salesforce.failures import Failure, Unsupported
+from crm_sync.emulators.salesforce.failures import Failure
+from crm_sync.emulators.salesforce.grants import Grants
 from crm_sync.emulators.settings import EmulatorSettings
 from crm_sync.emulators.state import State
 from tests.unit.emulators.salesforce.desk_clock import DeskClock
@@ -22,8 +23,9 @@ def refusal(doorman: Doorman, authorization: str | None) -> tuple[int, str]:
     return caught.value.status, caught.value.problems[0].code
 
 
-def test_client_credentials_open_the_door_until_they_expire(doorman: Doorman, clock: DeskClock) -> None:
-    body = doorman.token({"grant_type": "client_credentials", **APP}, None).body
+@pytest.mark.fact("salesforce:client_credentials", "salesforce:no_expires_in", "salesforce:invalid_session")
+def test_client_credentials_open_the_door_until_they_expire(grants: Grants, doorman: Doorman, clock: DeskClock) -> None:
+    body = grants.token({"grant_type": "client_credentials", **APP}, None).body
     assert (body["instance_url"], body["token_type"]) == ("https://localhost:1", "Bearer")
     assert "expires_in" not in body
     doorman.admit(f"Bearer {body['access_token']}")
@@ -31,14 +33,16 @@ def test_client_credentials_open_the_door_until_they_expire(doorman: Doorman, cl
     assert refusal(doorman, f"Bearer {body['access_token']}") == (401, "INVALID_SESSION_ID")
 
 
-def test_the_client_may_stand_in_http_basic(doorman: Doorman) -> None:
+@pytest.mark.fact("salesforce:client_in_basic")
+def test_the_client_may_stand_in_http_basic(grants: Grants) -> None:
     good, bad = (base64.b64encode(text).decode() for text in (b"app:secret", b"app:wrong"))
     grant = {"grant_type": "client_credentials"}
-    assert doorman.token(grant, f"Basic {good}").status == 200
-    assert doorman.token(grant, f"Basic {bad}").body["error"] == "invalid_client"
-    assert doorman.token(grant, "Basic ???").body["error"] == "invalid_client_id"
+    assert grants.token(grant, f"Basic {good}").status == 200
+    assert grants.token(grant, f"Basic {bad}").body["error"] == "invalid_client"
+    assert grants.token(grant, "Basic ???").body["error"] == "invalid_client_id"
 
 
+@pytest.mark.fact("salesforce:oauth_errors")
 @pytest.mark.parametrize(
     ("form", "error"),
     [
@@ -50,18 +54,18 @@ def test_the_client_may_stand_in_http_basic(doorman: Doorman) -> None:
         ({}, "unsupported_grant_type"),
     ],
 )
-def test_refused_grants(doorman: Doorman, form: dict[str, str], error: str) -> None:
-    answer = doorman.token(form, None)
+def test_refused_grants(grants: Grants, form: dict[str, str], error: str) -> None:
+    answer = grants.token(form, None)
     assert (answer.status, answer.body["error"]) == (400, error)
 
 
-def test_other_grants(doorman: Doorman) -> None:
-    assert doorman.token({"grant_type": "refresh_token", **APP, "refresh_token": "refresh"}, None).status == 200
-    assert doorman.token({"grant_type": "password", **APP, "username": "u", "password": "password"}, None).status == 200
-    with pytest.raises(Unsupported):
-        doorman.token({"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer"}, None)
+@pytest.mark.fact("salesforce:password_grant")
+def test_other_grants(grants: Grants) -> None:
+    assert grants.token({"grant_type": "refresh_token", **APP, "refresh_token": "refresh"}, None).status == 200
+    assert grants.token({"grant_type": "password", **APP, "username": "u", "password": "password"}, None).status == 200
 
 
+@pytest.mark.fact("salesforce:invalid_session", "salesforce:invalid_auth_header")
 @pytest.mark.parametrize(
     ("header", "code"),
     [(None, "INVALID_SESSION_ID"), ("Bearer", "INVALID_SESSION_ID"), ("Bearer x", "INVALID_SESSION_ID"),
@@ -71,11 +75,12 @@ def test_closed_doors(doorman: Doorman, header: str | None, code: str) -> None:
     assert refusal(doorman, header) == (401, code)
 
 
-def test_tokens_survive_a_restart(state: State, faults: Faults, settings: EmulatorSettings, doorman: Doorman) -> None:
-    token = doorman.token({"grant_type": "client_credentials", **APP}, None).body["access_token"]
+def test_tokens_survive_a_restart(state: State, faults: Faults, settings: EmulatorSettings, grants: Grants) -> None:
+    token = grants.token({"grant_type": "client_credentials", **APP}, None).body["access_token"]
     Doorman(state, faults, settings).admit(f"Bearer {token}")
 
 
+@pytest.mark.fact("salesforce:limit_info", "salesforce:daily_limit", "salesforce:limits_resource")
 def test_the_quota_rolls_over_a_day_and_binds_only_when_told(
     doorman: Doorman, faults: Faults, clock: DeskClock
 ) -> None:

@@ -12,6 +12,8 @@ from crm_sync.emulators.salesforce.schema import Org
 from crm_sync.emulators.state import State
 from tests.unit.emulators.salesforce.desk_clock import Front
 
+OBJECTS = ["Account", "Contact", "Lead", "Case", "CaseComment", "Task", "Event", "EmailMessage", "Opportunity",
+           "Individual", "User"]  # fmt: skip
 TEXT = {"type": "Text", "label": "Key", "length": 36}
 
 
@@ -26,12 +28,14 @@ def described(front: Front, name: str, sobject: str = "Contact") -> dict[str, An
     return next((one for one in fields if one["name"] == name), None)
 
 
+@pytest.mark.fact("salesforce:describe_keys")
 def test_every_field_has_every_key(front: Front) -> None:
     body = front.ask("GET", "sobjects/Contact/describe").body
     assert len({tuple(one) for one in body["fields"]}) == 1
     assert (body["keyPrefix"], body["labelPlural"], body["queryable"]) == ("003", "Contacts", True)
 
 
+@pytest.mark.fact("salesforce:describe_fields", "salesforce:child_relationships")
 def test_fields_say_what_they_are(front: Front) -> None:
     last, account, birth = (described(front, name) for name in ("LastName", "AccountId", "Birthdate"))
     assert last and account and birth
@@ -45,10 +49,11 @@ def test_fields_say_what_they_are(front: Front) -> None:
     }
 
 
+@pytest.mark.fact("salesforce:versions", "salesforce:global_describe")
 def test_the_lists_of_versions_resources_and_objects(front: Front) -> None:
     assert {"label": "Winter '24", "url": "/services/data/v59.0", "version": "59.0"} in versions().body
     assert front.ask("GET", "").body["queryAll"] == "/services/data/v59.0/queryAll"
-    assert [one["name"] for one in front.ask("GET", "sobjects").body["sobjects"]] == ["Account", "Contact"]
+    assert [one["name"] for one in front.ask("GET", "sobjects").body["sobjects"]] == OBJECTS
     assert front.ask("GET", "sobjects/Account").body["objectDescribe"]["name"] == "Account"
 
 
@@ -85,6 +90,7 @@ def test_a_custom_datetime_is_kept_in_utc(front: Front) -> None:
     assert rows == [{"When__c": "2024-05-01T10:00:00.000+0000"}]
 
 
+@pytest.mark.fact("salesforce:unrestricted_picklists")
 def test_a_restricted_picklist_takes_its_values_alone(front: Front) -> None:
     values = [{"fullName": "a", "label": "A", "default": False}]
     meta = {"type": "Picklist", "label": "L", "valueSet": {"restricted": True, "valueSetDefinition": {"value": values}}}

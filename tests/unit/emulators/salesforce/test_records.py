@@ -14,6 +14,7 @@ def contact(**values: Any) -> dict[str, Any]:
     return {"attributes": {"type": "Contact"}, **values}
 
 
+@pytest.mark.fact("salesforce:id_checks")
 def test_ids_have_their_check_characters() -> None:
     assert ids.lengthen("001D000000IqhSL") == "001D000000IqhSLIAZ"
     assert ids.parse("001D000000IqhSLIAZ") == ids.parse("001D000000IqhSL") == "001D000000IqhSLIAZ"
@@ -22,6 +23,13 @@ def test_ids_have_their_check_characters() -> None:
     assert len({ids.make("003", n) for n in range(1, 5000)}) == 4999
 
 
+@pytest.mark.fact(
+    "salesforce:create",
+    "salesforce:json_values",
+    "salesforce:absent_untouched",
+    "salesforce:entity_is_deleted",
+    "salesforce:id_lengths",
+)
 def test_a_record_is_created_shown_changed_and_deleted(front: Front, clock: DeskClock) -> None:
     answer = front.ask("POST", "sobjects/Contact", {"LastName": " Ng ", "FirstName": "", "Birthdate": "1990-02-03"})
     record_id = answer.body["id"]
@@ -46,6 +54,7 @@ def test_a_record_is_created_shown_changed_and_deleted(front: Front, clock: Desk
     )
 
 
+@pytest.mark.fact("salesforce:record_errors")
 @pytest.mark.parametrize(
     ("values", "code", "fields"),
     [
@@ -89,11 +98,12 @@ def test_numbers_keep_their_type(front: Front) -> None:
     )
 
 
+@pytest.mark.fact("salesforce:method_not_allowed")
 def test_unknown_and_unsupported_things_are_told_apart(front: Front) -> None:
     assert front.error(front.ask("GET", "sobjects/Kontact/describe")) == (404, "NOT_FOUND")
     assert front.error(front.ask("GET", "sobjects/Contact/003D000000IqhSL")) == (404, "NOT_FOUND")
     assert front.error(front.ask("PUT", "sobjects/Contact/003D000000IqhSL", {})) == (405, "METHOD_NOT_ALLOWED")
-    for path in ("sobjects/Lead/describe", "jobs/query", "search", "tooling/query", "composite/graph"):
+    for path in ("sobjects/Campaign/describe", "chatter/feeds", "tooling/query", "analytics/reports", "actions"):
         assert front.ask("GET", path).status == 501
 
 
@@ -123,6 +133,7 @@ def test_a_precondition_in_whole_seconds_guards_an_update(front: Front, clock: D
     assert front.names("Id != null") == ["Exact"]
 
 
+@pytest.mark.fact("salesforce:duplicate_value")
 def test_a_unique_key_is_held_ignoring_case_and_names_its_holder(front: Front) -> None:
     front.key_field()
     holder = front.create("Contact", LastName="A", Key__c="k1")
@@ -135,6 +146,7 @@ def test_a_unique_key_is_held_ignoring_case_and_names_its_holder(front: Front) -
     front.create("Contact", LastName="B", Key__c="K1")
 
 
+@pytest.mark.fact("salesforce:upsert_status", "salesforce:upsert_key_in_path")
 def test_upsert_by_key(front: Front) -> None:
     front.key_field()
     made = front.ask("PATCH", "sobjects/Contact/Key__c/k1", {"LastName": "A"})
@@ -159,6 +171,7 @@ def test_a_parent_may_be_named_by_its_key(front: Front) -> None:
     assert front.error(lost) == (400, "INVALID_FIELD")
 
 
+@pytest.mark.fact("salesforce:collection_rows", "salesforce:collection_status_code")
 def test_a_collection_keeps_order_and_fails_row_by_row(front: Front) -> None:
     rows = [contact(LastName="A"), contact(FirstName="B"), contact(LastName="C", Email="x")]
     answer = front.ask("POST", "composite/sobjects", {"allOrNone": False, "records": rows})
@@ -175,6 +188,7 @@ def test_a_collection_keeps_order_and_fails_row_by_row(front: Front) -> None:
     assert front.names("Id != null") == ["A"]
 
 
+@pytest.mark.fact("salesforce:all_or_none")
 def test_all_or_none_undoes_the_good_rows(front: Front) -> None:
     rows = [contact(LastName="A"), contact(FirstName="B")]
     answer = front.ask("POST", "composite/sobjects", {"allOrNone": True, "records": rows})
@@ -185,6 +199,7 @@ def test_all_or_none_undoes_the_good_rows(front: Front) -> None:
     assert front.soql("SELECT Id FROM Contact") == []
 
 
+@pytest.mark.fact("salesforce:collection_limit")
 def test_a_collection_with_an_unreadable_row_fails_whole(front: Front) -> None:
     for bad in ({"Nickname__c": "x"}, {"Birthdate": "soon"}):
         rows = [contact(LastName="A"), contact(LastName="B", **bad)]
@@ -196,6 +211,7 @@ def test_a_collection_with_an_unreadable_row_fails_whole(front: Front) -> None:
     assert front.soql("SELECT Id FROM Contact") == []
 
 
+@pytest.mark.fact("salesforce:collection_upsert")
 def test_collections_update_upsert_retrieve_and_delete(front: Front) -> None:
     front.key_field()
     upserted = front.ask(
@@ -223,6 +239,7 @@ def test_collections_update_upsert_retrieve_and_delete(front: Front) -> None:
     assert front.names("Id != null") == ["B2"]
 
 
+@pytest.mark.fact("salesforce:get_updated", "salesforce:get_deleted")
 def test_replication_tells_what_changed_and_what_is_gone(front: Front, clock: DeskClock) -> None:
     gone, kept = front.create("Contact", LastName="A"), front.create("Contact", LastName="B")
     clock.forward(60)

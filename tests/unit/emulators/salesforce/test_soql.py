@@ -24,6 +24,7 @@ def people(front: Front, clock: DeskClock) -> dict[str, str]:
     return {**found, "Acme": acme}
 
 
+@pytest.mark.fact("salesforce:string_escapes", "salesforce:datetime_literals", "salesforce:like_escapes")
 @pytest.mark.parametrize(
     ("condition", "matched"),
     [
@@ -84,12 +85,14 @@ def test_parents_are_nested_and_missing_ones_are_null(front: Front, people: dict
     assert (rows[1]["Account"]["Name"], rows[1]["Account"]["Id"]) == ("Acme", people["Acme"])
 
 
+@pytest.mark.fact("salesforce:count")
 def test_counts(front: Front, people: dict[str, str]) -> None:
     answer = front.ask("GET", "query", query={"q": "SELECT COUNT() FROM Contact WHERE Email != null"})
     assert answer.body == {"totalSize": 2, "done": True, "records": []}
     assert front.soql("SELECT COUNT(Email) FROM Contact") == [{"expr0": 2}]
 
 
+@pytest.mark.fact("salesforce:query_all", "salesforce:deletion_moves_stamp")
 def test_deleted_records_are_in_query_all_alone(front: Front, people: dict[str, str], clock: DeskClock) -> None:
     clock.forward(5)
     front.ask("DELETE", f"sobjects/Contact/{people['Ng']}")
@@ -104,6 +107,12 @@ def test_deleted_records_are_in_query_all_alone(front: Front, people: dict[str, 
     }
 
 
+@pytest.mark.fact(
+    "salesforce:locator_form",
+    "salesforce:locator_mode",
+    "salesforce:batch_size",
+    "salesforce:total_size",
+)
 def test_pages_keep_their_membership_and_the_locator_its_mode(front: Front, state: State) -> None:
     made = [ids.make("003", n + 1) for n in range(450)]
     state.insert_many("Contact", [NewRecord(one, {"LastName": "N"}) for one in made])
@@ -123,6 +132,7 @@ def test_pages_keep_their_membership_and_the_locator_its_mode(front: Front, stat
     assert page["done"]
 
 
+@pytest.mark.fact("salesforce:locator_expires")
 def test_a_locator_dies_after_two_days(front: Front, state: State, clock: DeskClock) -> None:
     state.insert_many("Contact", [NewRecord(ids.make("003", n + 1), {"LastName": "N"}) for n in range(2001)])
     url = front.ask("GET", "query", query={"q": "SELECT Id FROM Contact"}).body["nextRecordsUrl"]
@@ -133,6 +143,7 @@ def test_a_locator_dies_after_two_days(front: Front, state: State, clock: DeskCl
     assert front.error(front.ask("GET", "query/0r8000000000000-2000")) == (400, "INVALID_QUERY_LOCATOR")
 
 
+@pytest.mark.fact("salesforce:query_errors", "salesforce:offset_limit")
 @pytest.mark.parametrize(
     ("text", "code"),
     [
@@ -149,6 +160,17 @@ def test_a_locator_dies_after_two_days(front: Front, state: State, clock: DeskCl
         ("SELECT Id FROM Contact WHERE Birthdate = '1990-01-01'", "INVALID_FIELD"),
         ("SELECT Id FROM Contact WHERE SystemModstamp > '2024-01-01T00:00:00Z'", "INVALID_FIELD"),
         ("SELECT Id FROM Contact WHERE SystemModstamp > 2024-01-01", "INVALID_FIELD"),
+        ("SELECT Id FROM Contact WHERE CreatedDate = LAST_N_DAYS", "MALFORMED_QUERY"),
+        ("SELECT Id FROM Contact WHERE CreatedDate = LAST_DAYS", "MALFORMED_QUERY"),
+        ("SELECT Id FROM Contact WHERE LastName = TODAY", "INVALID_FIELD"),
+        ("SELECT Id FROM Contact WHERE Id IN (SELECT LastName FROM Contact)", "MALFORMED_QUERY"),
+        ("SELECT Id FROM Contact WHERE LastName INCLUDES ('a')", "INVALID_QUERY_FILTER_OPERATOR"),
+        ("SELECT Id n FROM Contact", "MALFORMED_QUERY"),
+        ("SELECT LastName, COUNT(Id) FROM Contact", "MALFORMED_QUERY"),
+        ("SELECT SUM(LastName) FROM Contact", "MALFORMED_QUERY"),
+        ("SELECT Id, (SELECT Id FROM Kontacts) FROM Account", "INVALID_TYPE"),
+        ("SELECT FIELDS(ALL) FROM Account", "MALFORMED_QUERY"),
+        ("SELECT Id FROM Account ALL ROWS", "MALFORMED_QUERY"),
         ("SELECT Id FROM Contact WHERE LastName = 5", "INVALID_FIELD"),
         ("SELECT Id FROM Contact WHERE Description LIKE 'x%'", "INVALID_FIELD"),
         ("SELECT Id FROM Contact ORDER BY Description", "INVALID_FIELD"),
@@ -165,13 +187,12 @@ def test_refused_queries(front: Front, text: str, code: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "SELECT Id, (SELECT Id FROM Contacts) FROM Account",
-        "SELECT LastName, COUNT(Id) FROM Contact GROUP BY LastName",
-        "SELECT MAX(SystemModstamp) FROM Contact",
-        "SELECT Id FROM Contact WHERE CreatedDate = LAST_N_DAYS:3",
-        "SELECT Id FROM Contact WHERE AccountId IN (SELECT Id FROM Account)",
+        "SELECT TYPEOF What WHEN Account THEN Phone END FROM Task",
+        "SELECT LastName, COUNT(Id) FROM Contact GROUP BY ROLLUP(LastName)",
+        "SELECT FORMAT(CreatedDate) FROM Contact",
+        "SELECT Id FROM Contact WITH DATA CATEGORY x ABOVE y",
         "SELECT Id FROM Contact FOR UPDATE",
-        "SELECT Id FROM Lead",
+        "SELECT Id FROM Campaign",
     ],
 )
 def test_unsupported_queries_say_so(front: Front, text: str) -> None:
@@ -180,6 +201,7 @@ def test_unsupported_queries_say_so(front: Front, text: str) -> None:
     assert text in answer.body[0]["message"]
 
 
+@pytest.mark.fact("salesforce:hidden_fields")
 def test_a_hidden_field_is_unknown(front: Front) -> None:
     front.rest.org.faults.turn({"hidden_fields": ["Contact.Email"]})
     assert front.error(front.ask("GET", "query", query={"q": "SELECT Email FROM Contact"})) == (400, "INVALID_FIELD")

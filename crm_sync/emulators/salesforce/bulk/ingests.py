@@ -1,0 +1,151 @@
+"""Run ingest jobs: each row for itself, 200 in a transaction, with the results of all kinds streamed into Parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from crm_sync.emulators.declarations import FieldDeclaration
+from crm_sync.emulators.salesforce import ids
+from crm_sync.emulators.salesforce.bulk.csvs import DELIMITERS, ENDINGS, quoted
+from crm_sync.emulators.salesforce.bulk.incoming import BadJob, Column, columns_of, lines, rows_of, values_of
+from crm_sync.emulators.salesforce.bulk.jobs import Job, Jobs
+from crm_sync.emulators.salesforce.failures import Failure, Invalid, Problem
+from crm_sync.emulators.salesforce.records import Records, Saved, Several
+
+ROWS_TOGETHER = 200
+OPERATIONS = ("insert", "update", "upsert", "delete", "hardDelete")
+
+
+class RowWriter:
+    """Writes the rows of one job, whichever API it came by."""
+
+    def __init__(self, records: Records, sobject: str, operation: str, key: str | None) -> None:
+        self.records, self.org = records, records.org
+        self.sobject, self.operation = sobject, operation
+        by_id = key is None or key.casefold() == "id"
+        self.key: FieldDeclaration | None = None if by_id else records.key_field(sobject, str(key))
+
+    def write(self, record_id: str | None, values: dict[str, Any]) -> Saved:
+        """Write one row in a transaction of its own. Raises Invalid."""
+        try:
+            with self.org.state.transaction():
+                self.records.mischief.row(self.sobject, record_id or "")
+                return self._write(record_id, values)
+        except Several as several:
+            text = f"More than one record found for external id field: {several.ids}"
+            raise Invalid(Problem("DUPLICATE_EXTERNAL_ID", text, ())) from None
+        except Failure as failure:
+            raise Invalid(*failure.problems) from None
+
+    def _write(self, record_id: str | None, values: dict[str, Any]) -> Saved:
+        if self.operation == "insert":
+            if record_id is not None:
+                text = "cannot specify Id in an insert call"
+                raise Invalid(Problem("INVALID_FIELD_FOR_INSERT_UPDATE", text, ("Id",)))
+            return self.records.create(self.sobject, values)
+        if self.operation == "upsert" and self.key is not None:
+            value = values.pop(self.key.name, None)
+            if value is None:
+                raise Invalid(Problem("MISSING_ARGUMENT", f"{self.key.name} not specified", ()))
+            return self.records.upsert(self.sobject, self.key, value, values)
+        if self.operation == "upsert" and record_id is None:
+            return self.records.create(self.sobject, values)
+        if record_id is None:
+            raise Invalid(Problem("MISSING_ARGUMENT", f"Id not specified in an {self.operation} call", ()))
+        parsed = ids.parse(record_id)
+        if parsed is None or self.org.prefix_object(parsed) != self.sobject:
+            text = f"{self.sobject} ID: id value of incorrect type: {record_id}"
+            raise Invalid(Problem("MALFORMED_ID", text, ("Id",)))
+        self.records.existing(self.sobject, parsed)
+        if self.operation in ("update", "upsert"):
+            return self.records.update(self.sobject, parsed, values)
+        saved = self.records.delete(self.sobject, parsed)
+        if self.operation == "hardDelete":
+            self.records.bin.purge(self.sobject, parsed)
+        return saved
+
+
+class IngestRun:
+    """Does ingest jobs of Bulk 2.0."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self.jobs, self.records = jobs, jobs.records
+        jobs.works["ingest"] = self.run
+
+    def run(self, job_id: str) -> None:
+        """Do one job; bad rows leave it complete, unreadable data makes it fail."""
+        jobs = self.jobs
+        job = jobs.state.get_meta(f"job:{job_id}")
+        if job is None or job["state"] not in ("UploadComplete", "InProgress"):
+            return
+        job["state"] = "InProgress"
+        jobs.save(job)
+        try:
+            self.read(job)
+            job["state"] = "JobComplete"
+        except BadJob as bad:
+            job |= {"state": "Failed", "errorMessage": str(bad)}
+        except Failure as failure:
+            job |= {"state": "Failed", "errorMessage": f"InvalidBatch : {failure.problems[0].message}"}
+        now = jobs.state.get_meta(f"job:{job_id}")
+        if now is not None and now["state"] != "Aborted":
+            jobs.save(job)
+
+    def read(self, job: Job) -> None:
+        """Read and write all rows, going on behind those that were done before a restart."""
+        delimiter, ending = DELIMITERS[job["columnDelimiter"]], job["lineEnding"]
+        rows = rows_of(lines(self.jobs.parts.slices(f"{job['id']}:in")), delimiter, ending)
+        header = next(rows)
+        columns = columns_of(self.records.org, job["object"], header)
+        writer = RowWriter(self.records, job["object"], job["operation"], job.get("externalIdFieldName"))
+        if not job.get("header"):
+            job["header"] = header
+            self.jobs.save(job)
+        done = islice(rows, int(job.get("numberRecordsProcessed", 0)))
+        for _ in done:
+            continue
+        while chunk := list(islice(rows, ROWS_TOGETHER)):
+            now = self.jobs.state.get_meta(f"job:{job['id']}")
+            if now is None or now["state"] == "Aborted":
+                self.leave(job, chunk, rows)
+                return
+            with self.jobs.state.transaction():
+                self.write(job, writer, columns, chunk)
+                self.jobs.save(job)
+
+    def write(self, job: Job, writer: RowWriter, columns: Sequence[Column], chunk: Sequence[list[str]]) -> None:
+        """Write some rows and keep their results."""
+        form = (DELIMITERS[job["columnDelimiter"]], ENDINGS[job["lineEnding"]])
+        good: list[bytes] = []
+        bad: list[bytes] = []
+        for row in chunk:
+            record_id: str | None = None
+            try:
+                record_id, values = values_of(self.records.org, columns, row)
+                saved = writer.write(record_id, values)
+            except Invalid as invalid:
+                bad.append(quoted([record_id or "", error_text(invalid.problems[0]), *row], *form))
+            else:
+                good.append(quoted([saved.id, "true" if saved.created else "false", *row], *form))
+        self.jobs.parts.add(f"{job['id']}:ok", good)
+        self.jobs.parts.add(f"{job['id']}:bad", bad)
+        job["numberRecordsProcessed"] = job.get("numberRecordsProcessed", 0) + len(chunk)
+        job["numberRecordsFailed"] = job.get("numberRecordsFailed", 0) + len(bad)
+
+    def leave(self, job: Job, chunk: list[list[str]], rows: Iterator[list[str]]) -> None:
+        """Keep what an aborted job did not come to."""
+        form = (DELIMITERS[job["columnDelimiter"]], ENDINGS[job["lineEnding"]])
+
+        def left() -> Iterator[bytes]:
+            yield from (quoted(row, *form) for row in chunk)
+            yield from (quoted(row, *form) for row in rows)
+
+        self.jobs.parts.extend(f"{job['id']}:left", left())
+
+
+def error_text(problem: Problem) -> str:
+    """Return an error as sf__Error has it: CODE:message:FIELDS --."""
+    fields = ",".join(problem.fields or ())
+    return f"{problem.code}:{problem.message}:{fields} --" if fields else f"{problem.code}:{problem.message}:--"
