@@ -63,7 +63,7 @@ class Database:
             if self._answered:
                 # The address is right, and who asks again later may be lucky: a restart takes seconds.
                 raise StoreTrouble(
-                    f"The database at {_where(self.url)} answered before and does not now ({_reason(error, self.url)}). "
+                    f"The database at {_where(self.url)} answered before, but not now ({_reason(error, self.url)}). "
                     "Nothing is lost; run again once it is back, `crm-sync status` tells."
                 ) from None
             raise BadSettings(
