@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ class Runner:
     def __exit__(self, *_: object) -> None:
         """End it: its input is closed, so it stops after the run at hand."""
         if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
+            with suppress(OSError):  # it may have died with a request on its way
+                self._process.stdin.close()
             try:
                 self._process.wait(30)
             except subprocess.TimeoutExpired:
@@ -55,13 +57,19 @@ class Runner:
         """Run a job and return its outcome as assets/running.py describes it."""
         if self._process is None or self._process.stdin is None:
             raise CrmSyncError("The runner was used before it was started; expected it inside `with`.")
-        self._process.stdin.write(json.dumps({"job": job}) + "\n")
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(json.dumps({"job": job}) + "\n")
+            self._process.stdin.flush()
+        except OSError:
+            raise self._ended() from None
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
         line = self._process.stdout.readline() if self._process is not None and self._process.stdout is not None else ""
         if not line:
-            raise CrmSyncError(f"Dagster's process ended before it answered; its own words are in {self.log}.")
+            raise self._ended()
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+    def _ended(self) -> CrmSyncError:
+        return CrmSyncError(f"Dagster's process ended before it answered; its own words are in {self.log}.")

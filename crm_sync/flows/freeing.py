@@ -26,11 +26,15 @@ def free_values(conn: Connection, lens: Lens, shown: Hashes, ceased: Mask) -> in
     if not ceased.any():
         return 0
     waiting: defaultdict[tuple[str, int], list[UUID]] = defaultdict(list)
-    for one in holding.withheld_for(conn, lens.name, lens.form.form_id, ErrorClass.DUPLICATE.value):
-        waiting[one.field, one.crm_hash].append(one.hub_id)
-    if not waiting:
-        return 0
     free: list[tuple[UUID, str]] = []
+    for one in holding.withheld_for(conn, lens.name, lens.entity.name, ErrorClass.DUPLICATE.value):
+        if one.form_id == lens.form.form_id:
+            waiting[one.field, one.crm_hash].append(one.hub_id)
+        else:
+            # Named by other rules, it cannot be compared: it is tried once, and then named by these.
+            free.append((one.hub_id, one.field))
+    if not waiting and not free:
+        return 0
     for position in np.flatnonzero(ceased.any(axis=0)):
         name = lens.fields[position].name
         for value in set(shown[ceased[:, position], position].view(np.int64).tolist()):

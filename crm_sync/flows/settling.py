@@ -41,8 +41,6 @@ def settle(
     changed = [(c, o) for c, o in pairs if o.status is Status.CHANGED]
     failed = [(c, o) for c, o in pairs if o.status in (Status.REFUSED, Status.RETRY)]
     attempts = {w.command_id: w.attempts for w in outbox.commands_by_id(conn, [c.command_id for c, _ in failed])}
-    take_receipts(ctx, conn, lens, done, carried)
-    _behind_our_back(ctx, conn, lens, changed)
     withheld = [(c, o) for c, o in failed if o.status is Status.REFUSED and _dispensable(lens, o, carried)]
     dead = [
         (c, o)
@@ -51,7 +49,10 @@ def settle(
     ]
     later = [(c, o) for c, o in failed if (c, o) not in dead and (c, o) not in withheld]
     now = ctx.clock.now()
+    # First: what a receipt of the same batch frees may just have been refused.
     _withhold(ctx, conn, lens, withheld, carried)
+    take_receipts(ctx, conn, lens, done, carried)
+    _behind_our_back(ctx, conn, lens, changed)
     outbox.postpone(conn, [_failure(o, now) for _, o in withheld])
     outbox.bury(conn, [_failure(o, None) for _, o in dead])
     outbox.postpone(conn, [_failure(o, _next_attempt(now, attempts.get(o.command_id, 1), o)) for _, o in later])

@@ -293,9 +293,9 @@ def withheld_values(conn: Connection, connection: str, hub_ids: Sequence[UUID]) 
     return [Withheld(*row) for row in rows]
 
 
-def withheld_for(conn: Connection, connection: str, form_id: int, error_class: str) -> list[Withheld]:
-    """Return all values that a CRM refused for one reason, named by hashes of one form."""
-    parameters = {"connection": connection, "form_id": form_id, "error_class": error_class}
+def withheld_for(conn: Connection, connection: str, entity: str, error_class: str) -> list[Withheld]:
+    """Return all values of an entity that a CRM refused for one reason."""
+    parameters = {"connection": connection, "entity": entity, "error_class": error_class}
     return [Withheld(*row) for row in conn.execute(Q["withheld_for"], parameters).fetchall()]
 
 

@@ -173,6 +173,25 @@ def test_an_email_that_hubspot_refuses_holds_back_nothing_else(town: Stage) -> N
     assert town.rows("select * from withheld where hub_id = %s", [other]) == []
 
 
+@pytest.mark.parametrize("role", ["first", "last"])
+@pytest.mark.parametrize("where", ["hub", "salesforce"])
+def test_an_address_is_handed_on_in_one_round(town: Stage, role: str, where: str) -> None:
+    pair = well_known(town, "contact")[-2:]
+    (holder, at), (heir, there) = pair if role == "first" else pair[::-1]
+    address, other = (f"{word}-{role}-{where}@family.example" for word in ("handed-on", "own"))
+    town.edit("contact", holder, {"email": address})
+    town.settle()
+    if where == "hub":
+        town.edit("contact", holder, {"email": other})
+        town.edit("contact", heir, {"email": address})
+    else:
+        town.change("salesforce", "contact", at["salesforce"], email=other)
+        town.change("salesforce", "contact", there["salesforce"], email=address)
+    town.settle()
+    assert town.shown("hubspot", "contact", at["hubspot"], "email") == other
+    assert town.shown("hubspot", "contact", there["hubspot"], "email") == address
+
+
 @pytest.mark.parametrize("how", ["edited in HubSpot", "edited in the hub", "deleted in HubSpot"])
 def test_a_value_that_its_holder_gives_up_is_sent_to_who_waits_for_it(town: Stage, how: str) -> None:
     address = f"{how.replace(' ', '-').lower()}@family.example"

@@ -116,8 +116,8 @@ select hub_id, field, form_id, crm_hash from withheld where connection = %(conne
 
 -- name: withheld_for
 -- Values that a CRM refused for one reason.
-select hub_id, field, form_id, crm_hash from withheld
-where connection = %(connection)s and form_id = %(form_id)s and error_class = %(error_class)s;
+select w.hub_id, w.field, w.form_id, w.crm_hash from withheld w join hub_record h using (hub_id)
+where w.connection = %(connection)s and h.entity = %(entity)s and w.error_class = %(error_class)s;
 
 -- name: let_go
 -- Cells whose value is not withheld any more.
