@@ -20,7 +20,7 @@ So the text "None", the text "nan", null and absent can never be taken for each 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -81,20 +81,28 @@ class SourceBatch:
         return len(self.record_ids)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Page:
     """One page of a read.
 
+    `made` is its batch, or what makes it: then that is done at first use, while the next page is on its way.
     `cursor` is an opaque text from which the same read resumes after this page (None: cannot resume here). On the last
     page
     `watermark` is the opaque text from which the next incremental read starts; it is None on all other pages.
     `calls` counts the API calls spent on this page.
     """
 
-    batch: SourceBatch
+    made: SourceBatch | Callable[[], SourceBatch]
     cursor: str | None
     watermark: str | None
     calls: int = 1
+
+    @property
+    def batch(self) -> SourceBatch:
+        """Return the records."""
+        if not isinstance(self.made, SourceBatch):
+            self.made = self.made()
+        return self.made
 
 
 class Action(StrEnum):

@@ -6,15 +6,16 @@ Not here: SQL (store/), what to read or write and when (flows/), field rules (co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from crm_sync.connectors.base import Connector
 from crm_sync.errors import BadSettings
 from crm_sync.ports import Services
+from crm_sync.records import SourceBatch
 from crm_sync.settings import Settings
-from crm_sync.specs.model import ConnectionSpec
+from crm_sync.specs.model import ConnectionSpec, MappingSpec
 
 _FACTORIES: Final[Mapping[str, str]] = {
     "salesforce": "crm_sync.connectors.salesforce.connector:SalesforceConnector",
@@ -23,6 +24,11 @@ _FACTORIES: Final[Mapping[str, str]] = {
 }
 """Kind of CRM -> "module:class", imported when first used: vendor libraries are dear to import."""
 
+_DECODERS: Final[Mapping[str, str]] = {
+    "salesforce": "crm_sync.connectors.salesforce.decoding:decode",
+    "hubspot": "crm_sync.connectors.hubspot.decoding:decode",
+    "dynamics": "crm_sync.connectors.dynamics.decoding:decode",
+}
 KINDS: Final = tuple(_FACTORIES)
 
 
@@ -34,6 +40,15 @@ def build(connection: ConnectionSpec, services: Services, settings: Settings) ->
             f"{connection.name}: unknown kind of CRM {connection.crm!r} in connections.yaml; "
             f"known are {', '.join(KINDS)}."
         )
+    return cast(Connector, _imported(where)(connection, services, settings))
+
+
+def decode(connection: ConnectionSpec, mapping: MappingSpec, raw: Sequence[bytes]) -> SourceBatch:
+    """Rebuild a batch from `SourceBatch.raw` documents; pure, for landing and replay."""
+    return cast(SourceBatch, _imported(_DECODERS[connection.crm])(connection.name, mapping, raw))
+
+
+def _imported(where: str) -> Callable[..., Any]:
     module, _, name = where.partition(":")
-    factory = getattr(import_module(module), name)
-    return cast(Connector, factory(connection, services, settings))
+    found: Callable[..., Any] = getattr(import_module(module), name)
+    return found

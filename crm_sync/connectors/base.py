@@ -64,10 +64,6 @@ class Connector(Protocol):
         """
         ...
 
-    def decode(self, mapping: MappingSpec, raw: Sequence[bytes]) -> SourceBatch:
-        """Rebuild a batch from `SourceBatch.raw` documents; pure, for landing and replay."""
-        ...
-
     def provision(self, mapping: MappingSpec, *, apply: bool) -> list[ProvisionStep]:
         """List (with `apply`: create) what the CRM lacks: external key, fields marked `provision`, change tracking."""
         ...

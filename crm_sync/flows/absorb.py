@@ -18,6 +18,7 @@ from crm_sync.flows.ahead import Ahead, at_work
 from crm_sync.flows.batches import Viewed, newest, view
 from crm_sync.flows.batches import part as part
 from crm_sync.flows.batches import stamp_of as stamp_of
+from crm_sync.flows.beside import Beside
 from crm_sync.flows.fold import fold
 from crm_sync.flows.freeing import free_values_of
 from crm_sync.flows.goldens import Goldens
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 REFUSED = Reason("", "store_refused")
 _PAGES = 50
+_MANY_BATCHES = 6
+"""As many batches make the start of another process worth its while."""
 Pages = tuple[int, ...]
 """The ids of the landed pages that make up one batch."""
 Meanwhile = Callable[[], None]
@@ -59,19 +62,21 @@ def absorb(ctx: Context, entity: str) -> AbsorbReport:
     ctx.entity(entity)
     report = AbsorbReport()
     ensure_match_keys(ctx, entity)
-    with Ahead[Pages, Viewed](lambda page_ids: _view(ctx, entity, page_ids)) as ahead:
-        while _absorbed(ctx, entity, report, ahead):
+    with Beside() as beside, Ahead[Pages, Viewed](lambda page_ids: _view(ctx, entity, page_ids, beside)) as ahead:
+        while _absorbed(ctx, entity, report, ahead, beside):
             ctx.boundary("absorbed")
     report.totals["woken"] += wake(ctx, entity)
     return report
 
 
-def _absorbed(ctx: Context, entity: str, report: AbsorbReport, ahead: Ahead[Pages, Viewed]) -> bool:
+def _absorbed(ctx: Context, entity: str, report: AbsorbReport, ahead: Ahead[Pages, Viewed], beside: Beside) -> bool:
     with at_work():
-        return ctx.locked(entity, lambda conn: _next_pages(ctx, conn, entity, report, ahead))
+        return ctx.locked(entity, lambda conn: _next_pages(ctx, conn, entity, report, ahead, beside))
 
 
-def _next_pages(ctx: Context, conn: Connection, entity: str, report: AbsorbReport, ahead: Ahead[Pages, Viewed]) -> bool:
+def _next_pages(
+    ctx: Context, conn: Connection, entity: str, report: AbsorbReport, ahead: Ahead[Pages, Viewed], beside: Beside
+) -> bool:
     # Pages of a stream that is no longer mapped stay where they are.
     known = [name for name, other in ctx.specs.mappings if other == entity]
     waiting = landing.waiting_pages(conn, entity, known, _PAGES)
@@ -79,12 +84,17 @@ def _next_pages(ctx: Context, conn: Connection, entity: str, report: AbsorbRepor
     if not pages:
         return False
     following = _one_batch([p for p in waiting if p not in pages], ctx.settings.batch_rows)
+    if sum(page.records for page in waiting) >= _MANY_BATCHES * ctx.settings.batch_rows:
+        beside.start()
 
     def look_ahead() -> None:
         if following:
             ahead.start(_ids(following))
 
-    report.totals += _absorb_viewed(ctx, conn, ahead.take(_ids(pages)), pages[0].run_id, look_ahead)
+    viewed = ahead.take(_ids(pages))
+    if beside.ready():
+        look_ahead()
+    report.totals += _absorb_viewed(ctx, conn, viewed, pages[0].run_id, look_ahead)
     report.totals["pages"] += len(pages)
     landing.pages_absorbed(conn, _ids(pages))
     return True
@@ -109,13 +119,9 @@ def _ids(pages: Sequence[landing.WaitingPage]) -> Pages:
     return tuple(page.page_id for page in pages)
 
 
-def _view(ctx: Context, entity: str, page_ids: Pages) -> Viewed:
-    """Decode, lift and validate landed pages of one stream; needs nothing that another batch may change."""
+def _view(ctx: Context, entity: str, page_ids: Pages, beside: Beside) -> Viewed:
     pages = ctx.database.run(lambda conn: landing.load_pages(conn, ctx.keyring, page_ids))
-    lens = ctx.lens(pages[0].connection, entity)
-    viewed = view(lens, ctx.connector(lens.name).decode(lens.mapping, [raw for page in pages for raw in page.raw]))
-    viewed.judged()
-    return viewed
+    return beside.look(ctx.lens(pages[0].connection, entity), [raw for page in pages for raw in page.raw])
 
 
 def absorb_batch(ctx: Context, conn: Connection, lens: Lens, batch: SourceBatch, read_run_id: UUID) -> Counter[str]:
@@ -209,7 +215,7 @@ def _merge(
     if not rows:
         return counts
     batch, gates = part(batch, rows), [viewed.gates[r] for r in rows]
-    texts = {name: column[rows] for name, column in judged.lifted.texts.items()}
+    texts = {name: column[rows] for name, column in judged.texts.items()}
     found = [judged.identities[r] for r in rows]
     mended = holding.unquarantine(conn, lens.name, batch.object, batch.record_ids)
     # Nothing was sent to them while they were held.
@@ -241,6 +247,7 @@ def _merge(
         goldens=goldens,
         batch=batch,
         texts=lens.texts(texts, len(batch)),
+        bases=[judged.bases[r] for r in rows],
         gates=gates,
         placements=placed.placements,
         links=[known.get(i) for i in batch.record_ids],
@@ -249,7 +256,7 @@ def _merge(
     )
     there = [(r, h) for r, p in enumerate(placed.placements) if (h := p.hub_id) is not None]
     goldens.load(h for _, h in there)
-    goldens.remember_reads(
+    goldens.match_keys.remember_reads(
         [h for _, h in there], [placed.identities[r] for r, _ in there], texts, [r for r, _ in there]
     )
     counts += fold(work)

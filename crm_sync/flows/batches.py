@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crm_sync.flows.lens import Lens
-from crm_sync.records import MISSING, Mask, Page, SourceBatch
-from crm_sync.steps.mapping import Lifted
+from crm_sync.records import MISSING, Mask, Page, SourceBatch, Texts
 from crm_sync.steps.matching import Identity, identities
 from crm_sync.steps.scoping import in_scope
 from crm_sync.steps.validation import Reason, validate
@@ -22,17 +21,31 @@ from crm_sync.steps.validation import Reason, validate
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the records of a batch hold: canonical texts, every reason of those that must be refused (by row), and the
-    identity of each."""
+    """What the records of a batch hold: canonical texts by field, every reason of those that must be refused (by row),
+    the identity of each, and its mapped source values as JSON (those that it carried)."""
 
-    lifted: Lifted
+    texts: dict[str, Texts]
     reasons: dict[int, list[Reason]]
     identities: list[Identity]
+    bases: list[bytes]
+
+    def part(self, rows: Sequence[int]) -> Judged:
+        """Return what was judged of some records."""
+        picked = np.array(rows, dtype=np.intp)
+        return Judged(
+            {name: column[picked] for name, column in self.texts.items()},
+            {place: self.reasons[row] for place, row in enumerate(rows) if row in self.reasons},
+            [self.identities[row] for row in rows],
+            [self.bases[row] for row in rows],
+        )
 
 
 @dataclass(slots=True)
 class Viewed:
-    """A batch with its gates, scope and stamps, in its order; judged when first asked for."""
+    """A batch with its gates, scope and stamps, in its order; judged when first asked for.
+
+    One that was judged elsewhere has come without the source values, of which nothing more is needed.
+    """
 
     lens: Lens
     batch: SourceBatch
@@ -46,12 +59,20 @@ class Viewed:
         if self._judged is None:
             entity, lifted = self.lens.entity, self.lens.lift(self.batch.values)
             reasons = validate(entity, self.lens.mapping, lifted)
-            self._judged = Judged(lifted, reasons, identities(entity, lifted.texts, len(self.batch)))
+            found = identities(entity, lifted.texts, len(self.batch))
+            self._judged = Judged(lifted.texts, reasons, found, self.lens.bases(self.batch))
         return self._judged
 
-    def part(self, rows: Sequence[int] | range) -> Viewed:
-        """Return some records of the batch, to be judged anew."""
-        return view(self.lens, part(self.batch, rows))
+    def part(self, rows: Sequence[int]) -> Viewed:
+        """Return some records of the batch."""
+        return Viewed(
+            self.lens,
+            part(self.batch, rows),
+            [self.gates[row] for row in rows],
+            self.scope[np.array(rows, dtype=np.intp)],
+            [self.stamps[row] for row in rows],
+            self._judged and self._judged.part(rows),
+        )
 
 
 def view(lens: Lens, batch: SourceBatch) -> Viewed:
@@ -94,12 +115,14 @@ def part(batch: SourceBatch, rows: Sequence[int] | range) -> SourceBatch:
 def joined_pages(pages: Iterable[Page], rows: int) -> Iterator[Page]:
     """Join pages of one read until they have at least so many rows; what came before an error is joined before it."""
     waiting: list[Page] = []
+    held = 0
     try:
         for page in pages:
+            held += len(page.batch)  # may raise: what came before is joined
             waiting.append(page)
-            if sum(len(p.batch) for p in waiting) >= rows:
+            if held >= rows:
                 yield _joined(waiting)
-                waiting = []
+                waiting, held = [], 0
     except Exception:
         if waiting:
             yield _joined(waiting)

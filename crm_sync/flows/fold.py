@@ -7,12 +7,13 @@ is folded (reads), the decision of a cell (steps/merging), what is told of it (v
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from crm_sync.flows import references, shadows, verdicts
@@ -45,7 +46,6 @@ def fold(work: Fold) -> Counter[str]:
     link_ids = _link(work, rows, hub_ids)
     latest = work.batch.stamps.astype("datetime64[us]").astype(np.int64)
     before = [work.links[r] for r in rows]
-    bases = work.lens.bases(work.batch, rows)
     lifted, pending = references.inward(work.conn, work.lens, work.texts[rows])
     reads = Reads(
         hub_ids=hub_ids,
@@ -56,15 +56,18 @@ def fold(work: Fold) -> Counter[str]:
         texts=work.texts[rows],
         lifted=lifted,
         pending=pending,
-        bases=bases,
+        bases=[work.bases[r] for r in rows],
         gates=[work.gates[r] for r in rows],
         versions=[work.batch.versions[r] for r in rows],
         stamps=moments(latest[rows]),
         earliest=np.array([_micros(b.stamp) if b and b.stamp else 0 for b in before], dtype=np.int64),
         latest=latest[rows],
     )
-    for wave in waves(hub_ids):
-        counts += merge_reads(work.ctx, work.conn, work.lens, work.goldens, reads.rows(wave), creates, work.read_run_id)
+    parts = waves(hub_ids)
+    for wave in parts:
+        begin = work.goldens.begin if wave is parts[-1] else lambda: None
+        part = reads.rows(wave)
+        counts += merge_reads(work.ctx, work.conn, work.lens, work.goldens, part, creates, work.read_run_id, begin)
     work.goldens.flush(work.meanwhile)
     outbox.settle(work.conn, [u.command_id for u in creates.values()])
     return counts
@@ -78,14 +81,17 @@ def merge_reads(
     reads: Reads,
     creates: dict[UUID, outbox.Unsettled],
     read_run_id: UUID | None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Counter[str]:
     """Merge reads of different golden records: change these in memory, write shadows, questions, parked references,
     audit.
 
-    `creates` are creates under way, by hub id: reading such a record proves that it was made as carried.
+    `creates` are creates under way, by hub id: reading such a record proves that it was made as carried. `meanwhile` is
+    called when all is decided and the server has nothing to do yet.
     """
     told = _decide(ctx, conn, lens, goldens, reads, creates)
     free_values(conn, lens, told.shadow.crm, told.shadow.crm_known & (told.shadow.crm != told.merged.shadow.crm))
+    meanwhile()
     _take(lens, goldens, told)
     _remember(ctx, conn, lens, goldens, told)
     outbox.settle(conn, [u.command_id for u in told.arrived.values()])
@@ -269,9 +275,10 @@ def _remember(ctx: Context, conn: Connection, lens: Lens, goldens: Goldens, told
     held = kept.any(axis=1)
     for row in sorted({*np.flatnonzero(held).tolist(), *old_bases}):
         undecided = {s for p in np.flatnonzero(kept[row]) for s in lens.sources_of(int(p))}
-        base = bases[row]
-        bases[row] = shadows.decided_base(old_bases.get(row, {}), base, [s for s in base if s not in undecided])
-    sealed = shadows.seal(ctx, goldens, reads.hub_ids, bases, shadows.BASE)
+        base = orjson.loads(bases[row])
+        decided = [s for s in base if s not in undecided]
+        bases[row] = orjson.dumps(shadows.decided_base(old_bases.get(row, {}), base, decided))
+    sealed = ctx.keyring.seal_subject(goldens.keys(reads.hub_ids), reads.hub_ids, bases, shadows.BASE)
     # A parked cell that wakes is no read: what we wrote since the last one stays noted.
     wrote = [
         b is not None and bool(b.wrote) and (b.gate, b.stamp) == (reads.gates[row], reads.stamps[row])

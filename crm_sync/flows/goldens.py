@@ -1,14 +1,13 @@
 """Golden records of one entity inside one transaction: loaded in batches, changed in memory, written once.
 
 Belongs here: decrypting and encrypting documents, vectors and evidence of golden records. Not here: deciding values
-(steps/),
-the SQL (store/hub).
+(steps/), match keys (matchkeys), the SQL (store/hub).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -17,11 +16,11 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from crm_sync.flows.matchkeys import MatchKeys
 from crm_sync.records import NULL, Hashes, Texts
 from crm_sync.specs.model import EntitySpec
 from crm_sync.steps.hashing import hash_texts, pack_vectors, unpack_vectors
-from crm_sync.steps.matching import Digester, Identity, Key, identities
-from crm_sync.store import hub, matchkeys
+from crm_sync.store import hub
 from crm_sync.store.database import Connection
 from crm_sync.store.forms import Form, load_form
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 NOBODY = ""
 """The source of a field that was never set."""
 _DOC = "hub_record.doc"
-KeyRow = tuple[str, bytes, UUID]
 
 
 class Goldens:
@@ -63,10 +61,8 @@ class Goldens:
         self._source_names: list[str] = [NOBODY]
         self._source_codes = {NOBODY: 0}
         self._queued: set[UUID] = set()
-        self._match_keys: dict[UUID, set[Key]] = {}
-        self._match_fields = tuple(dict.fromkeys(p.field for rule in entity.match_rules for p in rule.parts))
-        self._told: dict[int, tuple[str, ...]] = {}
-        self._digester = Digester(entity.name, ctx.keyring.match_key())
+        self._begun: set[UUID] = set()
+        self.match_keys = MatchKeys(ctx, conn, entity)
 
     def load(self, hub_ids: Iterable[UUID]) -> None:
         """Load golden records that are not loaded yet. One in an older form is brought to the current form in
@@ -228,6 +224,16 @@ class Goldens:
         """Have golden records queued for planning with the next flush; new ones are queued in any case."""
         self._queued.update(hub_ids)
 
+    def begin(self) -> None:
+        """Write what stands beside new golden records: their match keys so far, and that they are to be planned.
+
+        For when nothing is asked of the server any more: it then has something to do while documents are made.
+        """
+        fresh = [h for r in sorted(self._new) if (h := self._ids[r]) not in self._begun]
+        self._begun.update(fresh)
+        hub.enqueue_new(self._conn, self._entity.name, fresh)
+        self.match_keys.write_new(fresh)
+
     def flush(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Write new and changed golden records, with their match keys and those to be remembered, and queue them.
 
@@ -236,18 +242,15 @@ class Goldens:
         new, changed = sorted(self._new), sorted(self._changed - self._new)
         ids = [self._ids[r] for r in new]
         # First all that needs no answer: the last copies still run meanwhile.
-        self._remember_own_keys(new + changed)
-        begun, known = self._match_key_rows(frozenset(ids))
-        updates, inserts = self._columns(changed), self._columns(new)
+        rows = new + changed
+        self.match_keys.remember_own([self._ids[r] for r in rows], self._docs_at(rows))
+        inserts, updates = self._columns(new), self._columns(changed)
+        self.begin()
         meanwhile()
         hub.update_hub_records(self._conn, updates)
-        matchkeys.add(self._conn, self._entity.name, known)
+        self.match_keys.write()
         hub.enqueue_changes(self._conn, self._entity.name, self._queued.difference(ids))
         hub.insert_hub_records(self._conn, inserts)
-        # What belongs to golden records that begin here cannot be there yet.
-        matchkeys.add_new(self._conn, self._entity.name, begun)
-        hub.enqueue_new(self._conn, self._entity.name, ids)
-        self._match_keys.clear()
         self._queued.clear()
         self._new.clear()
         self._changed.clear()
@@ -272,50 +275,6 @@ class Goldens:
             "refs": [orjson.dumps(derive.refs(d)) for d in docs],
             "derived_by": [derive.name] * len(rows),
         }
-
-    def digests(self, keys: Iterable[Key]) -> dict[Key, bytes]:
-        """Return the stored forms of match keys."""
-        return self._digester.digests(keys)
-
-    def _remember_own_keys(self, rows: Sequence[int]) -> None:
-        """Remember the match keys of documents, but for those that say what was remembered already."""
-        other = [
-            r for r, doc in zip(rows, self._docs_at(rows), strict=True) if self._compared(doc) != self._told.get(r)
-        ]
-        self.remember_keys([self._ids[r] for r in other], identities_of(self._entity, self._docs_at(other)))
-
-    def _compared(self, doc: dict[str, str]) -> tuple[str, ...]:
-        return tuple([doc.get(name, NULL) for name in self._match_fields])
-
-    def remember_reads(
-        self, hub_ids: Sequence[UUID], found: Sequence[Identity], texts: Mapping[str, Texts], rows: Sequence[int]
-    ) -> None:
-        """Remember the match keys of records that were read, given by their identities and texts, and where they stand
-        in these."""
-        self.remember_keys(hub_ids, found)
-        never = np.full(len(rows), NULL, dtype=object)
-        columns = [texts[n][rows].tolist() if n in texts else never for n in self._match_fields]
-        self._told.update(zip(self.rows(hub_ids).tolist(), zip(*columns, strict=True), strict=True))
-
-    def remember_keys(self, hub_ids: Sequence[UUID], found: Sequence[Identity]) -> None:
-        """Have match keys of golden records (their own or of a record linked to them) written with the next flush; they
-        are verified at use."""
-        for hub_id, identity in zip(hub_ids, found, strict=True):
-            known = self._match_keys.get(hub_id)
-            if known is None:
-                self._match_keys[hub_id] = set(identity.keys)
-            else:
-                known.update(identity.keys)
-
-    def _match_key_rows(self, new: frozenset[UUID]) -> tuple[list[KeyRow], list[KeyRow]]:
-        """Return the match keys to write of golden records that are new, and of the others."""
-        digest = self._digester.digest
-        begun: set[KeyRow] = set()
-        known: set[KeyRow] = set()
-        for hub_id, keys in self._match_keys.items():
-            rows = begun if hub_id in new else known
-            rows.update([(key[0], digest(key), hub_id) for key in keys])
-        return sorted(begun), sorted(known)
 
     def _names(self, rows: Sequence[int]) -> list[tuple[str, ...]]:
         """Return where the values of some rows came from; many rows have the same sources."""
@@ -366,16 +325,6 @@ class Derivation:
     def refs(self, doc: dict[str, str]) -> dict[str, str]:
         """Return field -> hub id of the references that lead somewhere."""
         return {n: target for n in self.references if (target := _fact(doc.get(n, NULL))) is not None}
-
-
-def identities_of(entity: EntitySpec, docs: Sequence[dict[str, str]]) -> list[Identity]:
-    """Return the identities of documents."""
-    columns = {}
-    for field in entity.fields:
-        column = np.empty(len(docs), dtype=object)
-        column[:] = [d.get(field.name, NULL) for d in docs]
-        columns[field.name] = column
-    return identities(entity, columns, len(docs))
 
 
 def _evidence(blob: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -15,8 +15,9 @@ from uuid import UUID
 
 import numpy as np
 
-from crm_sync.flows.goldens import Goldens, identities_of
+from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.lens import Lens
+from crm_sync.flows.matchkeys import identities_of
 from crm_sync.flows.shadows import BASE, lift_documents, unseal
 from crm_sync.flows.uniting import unite
 from crm_sync.steps.matching import Identity, Matcher, Placement, identities
@@ -101,7 +102,7 @@ def _by_external_key(conn: Connection, entity: str, external_keys: Sequence[str 
 def _candidates(
     ctx: Context, conn: Connection, lens: Lens, goldens: Goldens, wanted: Sequence[Identity]
 ) -> dict[UUID, list[Identity]]:
-    stored = goldens.digests(key for identity in wanted for key in identity.keys)
+    stored = goldens.match_keys.digests(key for identity in wanted for key in identity.keys)
     digests = {d: key for key, d in stored.items()}
     hits = matchkeys.candidates(conn, lens.entity.name, [(key[0], d) for key, d in stored.items()])
     claimed: dict[UUID, set[tuple[str, str]]] = {}

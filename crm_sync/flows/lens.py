@@ -174,14 +174,12 @@ class Lens:
         ]
         return self.hash(texts).view(np.int64)
 
-    def bases(self, batch: SourceBatch, rows: Sequence[int]) -> list[dict[str, Any]]:
-        """Return the mapped source values of some records, those that each carried."""
+    def bases(self, batch: SourceBatch) -> list[bytes]:
+        """Return the mapped source values of each record, those that it carried, as JSON."""
         names = list(batch.values)
-        columns = [column[rows].tolist() for column in batch.values.values()]
-        return [
-            {n: v for n, v in zip(names, values, strict=True) if v is not MISSING}
-            for values in zip(*columns, strict=True)
-        ] or [{} for _ in rows]
+        rows = zip(*[column.tolist() for column in batch.values.values()], strict=True) if names else iter(())
+        carried = [{n: v for n, v in zip(names, row, strict=True) if v is not MISSING} for row in rows]
+        return [orjson.dumps(values) for values in carried] or [b"{}"] * len(batch)
 
     def sources_of(self, position: int) -> tuple[str, ...]:
         """Return the source fields from which a mapped field is lifted."""

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """One batch of valid, identified records. `texts`: (n, width) canonical texts, references by record id."""
+    """One batch of valid, identified records. `texts`: (n, width) canonical texts, references by record id; `bases` as
+    in Reads."""
 
     ctx: Context
     conn: Connection
@@ -36,6 +37,7 @@ class Fold:
     goldens: Goldens
     batch: SourceBatch
     texts: NDArray[np.object_]
+    bases: list[bytes]
     gates: list[int]
     placements: list[Placement]
     links: list[links.LinkRow | None]
@@ -49,8 +51,8 @@ class Reads:
     """n reads of linked records, ready to merge; all sequences have the same order.
 
     `before` is the link as stored (None: linked just now, by `linked_by`). `lifted` are the texts in the hub's form,
-    where no reference is `pending`. `bases` are the source values carried. `earliest` and `latest` bound the edit in
-    microseconds.
+    where no reference is `pending`. `bases` are the source values carried, as JSON. `earliest` and `latest` bound the
+    edit in microseconds.
     """
 
     hub_ids: list[UUID]
@@ -61,7 +63,7 @@ class Reads:
     texts: NDArray[np.object_]
     lifted: NDArray[np.object_]
     pending: Mask
-    bases: list[dict[str, Any]]
+    bases: list[bytes]
     gates: list[int]
     versions: list[str | None]
     stamps: list[datetime | None]

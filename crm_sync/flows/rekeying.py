@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from crm_sync.flows.goldens import Goldens, identities_of
+from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.identify import linked_identities
+from crm_sync.flows.matchkeys import identities_of
 from crm_sync.steps.normalising import NORMALISER_VERSION
 from crm_sync.store import matchkeys
 from crm_sync.store.database import Connection
@@ -40,9 +41,9 @@ def _made(ctx: Context, conn: Connection, entity: str) -> bool:
     if hub_ids and (streams := ctx.streams(entity)):
         goldens = Goldens(ctx, conn, spec, streams[0].hub_form)
         goldens.load(hub_ids)
-        goldens.remember_keys(hub_ids, identities_of(spec, goldens.docs(hub_ids)))
+        goldens.match_keys.remember(hub_ids, identities_of(spec, goldens.docs(hub_ids)))
         found = linked_identities(ctx, conn, goldens, streams[0], hub_ids)
-        goldens.remember_keys([h for h, _ in found], [i for _, i in found])
+        goldens.match_keys.remember([h for h, _ in found], [i for _, i in found])
         goldens.flush()
     matchkeys.progress(conn, entity, wanted, hub_ids[-1] if hub_ids else None)
     return not hub_ids

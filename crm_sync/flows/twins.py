@@ -11,8 +11,9 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from crm_sync.flows.goldens import Goldens, identities_of
+from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.identify import linked_identities
+from crm_sync.flows.matchkeys import identities_of
 from crm_sync.steps.matching import Identity, contradicts, digest
 from crm_sync.store import quality
 from crm_sync.store.database import Connection

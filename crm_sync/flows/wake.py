@@ -6,9 +6,10 @@ Belongs here: waking. Not here: parking (verdicts, propagate).
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import orjson
 
 from crm_sync.flows import references
 from crm_sync.flows.fold import merge_reads, waves
@@ -53,10 +54,10 @@ def _merge(ctx: Context, conn: Connection, lens: Lens, woken: list[holding.Woken
     if not ready:
         return
     texts = np.full((len(ready), lens.width), ABSENT, dtype=object)
-    bases: list[dict[str, Any]] = []
+    bases: list[bytes] = []
     for row, one in enumerate(ready):
         texts[row, position[one.field]] = f"r:{one.target_record_id}"
-        bases.append({lens.mapped[position[one.field]].source: one.target_record_id})
+        bases.append(orjson.dumps({lens.mapped[position[one.field]].source: one.target_record_id}))
     before = [stored[w.link_id] for w in ready]
     goldens = Goldens(ctx, conn, lens.entity, lens.hub_form)
     goldens.load([b.hub_id for b in before])

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import orjson
-
 from crm_sync.connectors.dynamics.client import WebApi
-from crm_sync.connectors.dynamics.decoding import batch
 from crm_sync.connectors.dynamics.provisioning import Metadata
 from crm_sync.connectors.dynamics.reader import PAGE_ROWS, Reader
 from crm_sync.connectors.dynamics.writer import PARTS_A_CALL, Writer
@@ -68,10 +65,6 @@ class DynamicsConnector:
     def write(self, mapping: MappingSpec, commands: Sequence[Command], lane: Lane) -> list[Outcome]:
         """Write through $batch, 100 a call."""
         return self._writer.write(mapping, commands, lane)
-
-    def decode(self, mapping: MappingSpec, raw: Sequence[bytes]) -> SourceBatch:
-        """Rebuild a batch from landed documents."""
-        return batch(self.name, mapping, [orjson.loads(document) for document in raw])
 
     def provision(self, mapping: MappingSpec, *, apply: bool) -> list[ProvisionStep]:
         """List (and create) the key column, its alternate key, mapped columns of ours, and change tracking."""

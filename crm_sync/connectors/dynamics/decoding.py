@@ -113,3 +113,8 @@ def _stamps(texts: Sequence[str]) -> NDArray[np.datetime64]:
 def instant(text: str) -> datetime:
     """Parse a stamp as Dataverse gives it."""
     return datetime.fromisoformat(text)
+
+
+def decode(connection: str, mapping: MappingSpec, raw: Sequence[bytes]) -> SourceBatch:
+    """Rebuild a batch from its raw documents."""
+    return batch(connection, mapping, [orjson.loads(document) for document in raw])

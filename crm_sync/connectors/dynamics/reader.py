@@ -197,9 +197,12 @@ class Reader:
         self, mapping: MappingSpec, document: dict[str, Any], cursor: str | None, watermark: str | None, before: int
     ) -> Page:
         now = self._api.services.clock.now()
-        rows = [stamped(row, mapping.id_field, now) for row in document["value"]]
-        found = batch(self._api.connection.name, mapping, rows)
-        return Page(found, cursor, watermark, calls=self._api.calls - before)
+
+        def made() -> SourceBatch:
+            rows = [stamped(row, mapping.id_field, now) for row in document["value"]]
+            return batch(self._api.connection.name, mapping, rows)
+
+        return Page(made, cursor, watermark, calls=self._api.calls - before)
 
     def _position(self, mapping: MappingSpec, text: str) -> Position:
         try:

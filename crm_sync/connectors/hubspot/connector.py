@@ -9,7 +9,6 @@ from typing import Final
 from crm_sync.connectors.access import overlap_seconds
 from crm_sync.connectors.hubspot.client import Client
 from crm_sync.connectors.hubspot.completing import Completion
-from crm_sync.connectors.hubspot.decoding import decode
 from crm_sync.connectors.hubspot.provisioning import Provisioning
 from crm_sync.connectors.hubspot.reader import LIST_LIMIT, Reader
 from crm_sync.connectors.hubspot.writer import WRITE_LIMIT, Writer
@@ -72,10 +71,6 @@ class HubspotConnector:
     def write(self, mapping: MappingSpec, commands: Sequence[Command], lane: Lane) -> list[Outcome]:
         """Write in batches; one outcome a command, same order."""
         return self._writer.write(mapping, commands, lane)
-
-    def decode(self, mapping: MappingSpec, raw: Sequence[bytes]) -> SourceBatch:
-        """Rebuild a batch from raw documents."""
-        return decode(self.name, mapping, raw)
 
     def provision(self, mapping: MappingSpec, *, apply: bool) -> list[ProvisionStep]:
         """List (with `apply` create) the unique external key and the fields of our own."""

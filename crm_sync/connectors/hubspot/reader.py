@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -143,11 +144,11 @@ class Reader:
     ) -> Page:
         before = self._client.transport.calls
         self._completion.fill_omitted(mapping, documents, lane)
-        batch = to_batch(self._client.connection.name, mapping, documents)
+        made = partial(to_batch, self._client.connection.name, mapping, documents)
         calls += self._client.transport.calls - before
         if final:
-            return Page(batch, None, cursor.get("next"), calls)
-        return Page(batch, orjson.dumps(cursor).decode(), None, calls)
+            return Page(made, None, cursor.get("next"), calls)
+        return Page(made, orjson.dumps(cursor).decode(), None, calls)
 
     # -- reads of single records
 

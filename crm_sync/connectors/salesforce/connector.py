@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from crm_sync.connectors.access import overlap_seconds
 from crm_sync.connectors.salesforce.calls import PAGE_SIZE, Calls
-from crm_sync.connectors.salesforce.decoding import decode
 from crm_sync.connectors.salesforce.provisioning import provision
 from crm_sync.connectors.salesforce.reader import Reader
 from crm_sync.connectors.salesforce.writer import CREATES_A_CALL, Writer
@@ -79,10 +78,6 @@ class SalesforceConnector:
     def write(self, mapping: MappingSpec, commands: Sequence[Command], lane: Lane) -> list[Outcome]:
         """Write commands, 200 creates or 25 updates a call."""
         return self._writer.write(mapping, commands, lane)
-
-    def decode(self, mapping: MappingSpec, raw: Sequence[bytes]) -> SourceBatch:
-        """Rebuild a batch from raw documents."""
-        return decode(self.name, mapping, raw)
 
     def provision(self, mapping: MappingSpec, *, apply: bool) -> list[ProvisionStep]:
         """List, and with `apply` create, the external key and the fields marked `provision`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -134,7 +135,7 @@ class Reader:
                 position = Position(last[mapping.stamp_field], last[mapping.id_field], watermark)
             done = bool(answer["done"])
             yield Page(
-                batch=batch(self._calls.connection.name, mapping, records),
+                partial(batch, self._calls.connection.name, mapping, records),
                 cursor=position.text() if position else None,
                 watermark=watermark if done else None,
                 calls=spent,

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from crm_sync.connectors.base import Connector
+from crm_sync.connectors.hubspot.decoding import decode
 from crm_sync.errors import CursorExpired
 from crm_sync.ports import Lane
 from crm_sync.specs.model import MappingSpec
@@ -76,7 +77,7 @@ def test_a_list_tells_no_company_from_companies_not_read(hubspot: Connector, con
     made(hubspot, contacts, creation(1, firstname="Ann"))
     (page,) = hubspot.snapshot(contacts, None, Lane.BACKFILL)
     assert page.batch.values[COMPANIES][0] is None
-    assert hubspot.decode(contacts, page.batch.raw).values[COMPANIES][0] is None
+    assert decode(hubspot.name, contacts, page.batch.raw).values[COMPANIES][0] is None
 
 
 def test_a_snapshot_resumes_from_the_cursor_of_a_page(hubspot: Connector, contacts: MappingSpec) -> None:
@@ -131,5 +132,5 @@ def test_fetching_tells_live_deleted_merged_and_unknown_apart(
     assert batch.record_ids == [live, gone, winner, loser, "5"]
     assert batch.deleted.tolist() == [False, True, True, True, True]
     assert batch.merged_into == [None, None, merged, merged, None]
-    again = hubspot.decode(contacts, batch.raw)
+    again = decode(hubspot.name, contacts, batch.raw)
     assert (again.deleted == batch.deleted).all() and again.versions == batch.versions

@@ -8,13 +8,14 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
+from crm_sync.connectors import decode
 from crm_sync.connectors.salesforce.connector import SalesforceConnector
 from crm_sync.emulators.salesforce import ids
 from crm_sync.emulators.state import NewRecord
 from crm_sync.errors import CursorExpired
 from crm_sync.records import MISSING
 from tests.unit.connectors.memory_ports import Ports
-from tests.unit.connectors.salesforce.org import CONTACT, LANE, Org, merged, rows
+from tests.unit.connectors.salesforce.org import CONTACT, LANE, SPEC, Org, merged, rows
 
 
 def test_a_first_read_pages_through_everything_and_tells_the_next_start(
@@ -111,7 +112,7 @@ def test_raw_documents_give_the_same_batch_again(org: Org, connector: Salesforce
     org.ask("POST", "delete", {"object": "Contact", "id": org.create({"LastName": "Gone"})})
     org.create({"LastName": 'Zoë "Q" O\'Hara', "Crm_Sync_Id__c": str(uuid4())})
     (page,) = connector.changes(CONTACT, None, None, LANE)
-    again = connector.decode(CONTACT, page.batch.raw)
+    again = decode(SPEC, CONTACT, page.batch.raw)
     assert (again.record_ids, again.versions, again.hub_ids) == (
         page.batch.record_ids,
         page.batch.versions,

@@ -1,0 +1,175 @@
+"""A process beside this one that looks at batches: decodes, lifts, validates, and says by what records are recognised.
+
+Belongs here: that process, its start and its end, what goes there and back. Not here: what looking is (batches).
+
+One interpreter does one thing at a time; what a batch needs neither the store nor other batches for is a third of all.
+The process is given documents and rules, never a key of the store or a CRM's credentials, and ends with its pipe.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import IO, Any, Final, Self
+
+import numpy as np
+
+from crm_sync import connectors
+from crm_sync.flows.batches import Judged, Viewed, stamps_of, view
+from crm_sync.flows.lens import Lens
+from crm_sync.records import SourceBatch
+from crm_sync.steps.matching import Identity
+
+_LENGTH: Final = struct.Struct(">Q")
+_SERVE: Final = "from crm_sync.flows.beside import serve; serve()"
+_INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONWARNINGS")
+_PATIENCE_SECONDS: Final = 5.0
+_READY: Final = "ready"
+Message = tuple[Any, ...]
+
+
+def look(lens: Lens, raw: Sequence[bytes]) -> Viewed:
+    """Look at landed documents of one stream, and judge them; needs nothing that another batch may change."""
+    viewed = view(lens, connectors.decode(lens.connection, lens.mapping, raw))
+    viewed.judged()
+    return viewed
+
+
+class Beside:
+    """A process that looks at batches for this one; without it, or when it dies, this one looks itself."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ready = False
+        self._told: set[tuple[str, str]] = set()
+
+    def start(self) -> None:
+        """Start the process, unless it was started before; it is of use once it is `ready`."""
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _SERVE],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env={name: os.environ[name] for name in _INHERITED if name in os.environ},
+            )
+
+    def ready(self) -> bool:
+        """Tell whether the process waits for work."""
+        if not self._ready and self._process is not None and self._process.poll() is None:
+            answers = self._process.stdout
+            assert answers is not None
+            if select.select([answers], [], [], 0)[0]:
+                self._ready = _read(answers) == (_READY,)
+        return self._ready
+
+    def look(self, lens: Lens, raw: list[bytes]) -> Viewed:
+        """Look at landed documents there, if the process is ready, else here."""
+        if self.ready():
+            try:
+                answer = self._ask(lens, raw)
+            except (OSError, EOFError, pickle.UnpicklingError):
+                answer = None  # it died, or was killed
+            if answer is not None:
+                return _unpacked(lens, raw, answer)
+            self._ready = False  # what went wrong there goes wrong here too, and is told
+        return look(lens, raw)
+
+    def _ask(self, lens: Lens, raw: list[bytes]) -> Message | None:
+        assert self._process is not None and self._process.stdin is not None and self._process.stdout is not None
+        stream = (lens.name, lens.entity.name)
+        _write(self._process.stdin, (stream, None if stream in self._told else lens, raw))
+        self._told.add(stream)
+        return _read(self._process.stdout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        process, self._process, self._ready = self._process, None, False
+        if process is None:
+            return
+        assert process.stdin is not None and process.stdout is not None
+        with suppress(OSError):
+            process.stdin.close()
+        try:
+            process.wait(_PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+
+def serve() -> None:
+    """Be the process: look at what comes, until the pipe ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started us ends us
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever is printed must not be taken for an answer
+    _write(answers, (_READY,))
+    lenses: dict[tuple[str, str], Lens] = {}
+    while (request := _read(requests)) is not None:
+        stream, lens, raw = request
+        lens = lenses.setdefault(stream, lens) if lens is not None else lenses[stream]
+        try:
+            answer: Message | None = _packed(look(lens, raw))
+        except Exception:  # told by the other process, which tries the same
+            answer = None
+        _write(answers, answer)
+
+
+def _packed(viewed: Viewed) -> Message:
+    """Return what was seen as plain lists: they travel at a fraction of the cost of objects."""
+    batch, judged = viewed.batch, viewed.judged()
+    columns = [
+        batch.record_ids,
+        batch.versions,
+        batch.stamps,
+        batch.deleted,
+        batch.merged_into,
+        batch.hub_ids,
+        viewed.gates,
+        viewed.scope,
+    ]
+    texts = {name: column.tolist() for name, column in judged.texts.items()}
+    recognised = [i.keys for i in judged.identities], [dict(i.vetoes) for i in judged.identities]
+    return (*columns, texts, judged.reasons, *recognised, judged.bases)
+
+
+def _unpacked(lens: Lens, raw: list[bytes], answer: Message) -> Viewed:
+    ids, versions, stamps, deleted, merged_into, hub_ids, gates, scope, texts, reasons, keys, vetoes, bases = answer
+    mapping = lens.mapping
+    batch = SourceBatch(
+        lens.name, mapping.entity, mapping.object, ids, versions, stamps, deleted, merged_into, hub_ids, {}, raw
+    )
+    judged = Judged(
+        {name: np.array(column, dtype=object) for name, column in texts.items()},
+        reasons,
+        [Identity(k, v) for k, v in zip(keys, vetoes, strict=True)],
+        bases,
+    )
+    return Viewed(lens, batch, gates, scope, stamps_of(batch), judged)
+
+
+def _write(pipe: IO[bytes], message: Message | None) -> None:
+    body = pickle.dumps(message, protocol=5)
+    pipe.write(_LENGTH.pack(len(body)) + body)
+    pipe.flush()
+
+
+def _read(pipe: IO[bytes]) -> Message | None:
+    """Return the next message; None where the pipe has ended (or nothing was the message)."""
+    head = pipe.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack(head)
+    message: Message | None = pickle.loads(pipe.read(length))  # noqa: S301 - from our own process
+    return message
