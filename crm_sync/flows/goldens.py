@@ -21,6 +21,7 @@ from crm_sync.records import NULL, Hashes, Texts
 from crm_sync.specs.model import EntitySpec
 from crm_sync.steps.hashing import hash_texts, pack_vectors, unpack_vectors
 from crm_sync.store import hub
+from crm_sync.store.crypto import SubjectKey
 from crm_sync.store.database import Connection
 from crm_sync.store.forms import Form, load_form
 
@@ -46,7 +47,7 @@ class Goldens:
         self._form = form
         self._order = {name: place for place, name in enumerate(entity.field_names)}
         self._null = hash_texts(np.array([NULL], dtype=object), ctx.vector_key)[0]
-        self._keys: dict[UUID, bytes] = {}
+        self._keys: dict[UUID, SubjectKey] = {}
         self._row: dict[UUID, int] = {}
         self._ids: list[UUID] = []
         width = len(self._order)
@@ -62,6 +63,7 @@ class Goldens:
         self._source_codes = {NOBODY: 0}
         self._queued: set[UUID] = set()
         self._begun: set[UUID] = set()
+        self._asked: tuple[Sequence[UUID], NDArray[np.intp]] = ([], np.zeros(0, dtype=np.intp))
         self.match_keys = MatchKeys(ctx, conn, entity)
 
     def load(self, hub_ids: Iterable[UUID]) -> None:
@@ -141,23 +143,30 @@ class Goldens:
 
     def rows(self, hub_ids: Sequence[UUID]) -> NDArray[np.intp]:
         """Return the rows in which loaded golden records stand, for `set_column`."""
-        return np.fromiter(map(self._row.__getitem__, hub_ids), dtype=np.intp, count=len(hub_ids))
+        if hub_ids is not self._asked[0]:  # the same ids are asked for many things
+            rows = np.fromiter(map(self._row.__getitem__, hub_ids), dtype=np.intp, count=len(hub_ids))
+            self._asked = hub_ids, rows
+        return self._asked[1]
 
     def docs(self, hub_ids: Sequence[UUID]) -> list[dict[str, str]]:
         """Return the documents (field -> canonical text) of loaded golden records, decrypted at first use."""
         return self._docs_at([self._row[h] for h in hub_ids])
 
     def _docs_at(self, rows: Sequence[int]) -> list[dict[str, str]]:
+        docs = [doc for r in rows if (doc := self._docs[r]) is not None]
+        if len(docs) == len(rows):
+            return docs
         sealed = [r for r in dict.fromkeys(rows) if self._docs[r] is None]
-        if sealed:
-            blobs = [self._sealed[r] or b"" for r in sealed]
-            plain = self._ctx.keyring.open_subject(self._keys, [self._ids[r] for r in sealed], blobs, _DOC)
-            for row, document in zip(sealed, plain, strict=True):
-                self._docs[row] = orjson.loads(document)
+        blobs = [self._sealed[r] or b"" for r in sealed]
+        plain = self._ctx.keyring.open_subject(self._keys, [self._ids[r] for r in sealed], blobs, _DOC)
+        for row, document in zip(sealed, plain, strict=True):
+            self._docs[row] = orjson.loads(document)
         return [doc for r in rows if (doc := self._docs[r]) is not None]
 
-    def keys(self, hub_ids: Iterable[UUID]) -> dict[UUID, bytes]:
+    def keys(self, hub_ids: Iterable[UUID]) -> dict[UUID, SubjectKey]:
         """Return the subject keys of golden records, loaded where necessary."""
+        if hub_ids is self._asked[0]:
+            return self._keys  # whoever is loaded has its key here, or none at all
         missing = [h for h in hub_ids if h not in self._keys]
         if missing:
             self._keys.update(self._ctx.keyring.subject_keys(self._conn, list(dict.fromkeys(missing))))
@@ -278,11 +287,15 @@ class Goldens:
 
     def _names(self, rows: Sequence[int]) -> list[tuple[str, ...]]:
         """Return where the values of some rows came from; many rows have the same sources."""
-        known: dict[tuple[int, ...], tuple[str, ...]] = {}
-        for codes in map(tuple, self._sources[rows].tolist()):
-            if codes not in known:
-                known[codes] = tuple(self._source_names[c] for c in codes)
-        return [known[codes] for codes in map(tuple, self._sources[rows].tolist())]
+        known: dict[bytes, tuple[str, ...]] = {}
+        out = []
+        for codes in np.ascontiguousarray(self._sources[rows]):
+            pattern = codes.tobytes()
+            names = known.get(pattern)
+            if names is None:
+                names = known[pattern] = tuple([self._source_names[c] for c in codes.tolist()])
+            out.append(names)
+        return out
 
     def _codes(self, names: Sequence[str]) -> list[int]:
         return [self._code(name) for name in names]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -27,6 +27,8 @@ from crm_sync.store.database import Connection
 if TYPE_CHECKING:
     from crm_sync.flows.context import Context
 
+_IDS_AT_ONCE = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Identified:
@@ -39,13 +41,16 @@ class Identified:
     united: int
 
 
-def new_hub_id() -> UUID:
-    """Make the id of a new golden record: a UUID of version 7, which begins with the time.
+def new_hub_ids() -> Iterator[UUID]:
+    """Make ids of new golden records, without end: UUIDs of version 7, which begin with the time.
 
     What begins together then stands together in every index; ids without order cost a third more to write.
     """
-    milliseconds, random = time.time_ns() // 1_000_000, int.from_bytes(os.urandom(10), "big")
-    return UUID(int=milliseconds << 80 | 7 << 76 | (random >> 62 & 0xFFF) << 64 | 2 << 62 | random & (1 << 62) - 1)
+    while True:
+        begin, random = time.time_ns() // 1_000_000 << 80 | 7 << 76, os.urandom(10 * _IDS_AT_ONCE)
+        for at in range(0, len(random), 10):
+            bits = int.from_bytes(random[at : at + 10], "big")
+            yield UUID(int=begin | (bits >> 62 & 0xFFF) << 64 | 2 << 62 | bits & (1 << 62) - 1)
 
 
 def identify(
@@ -64,9 +69,10 @@ def identify(
     known = _candidates(ctx, conn, lens, goldens, [found[r] for r in open_rows])
     matcher = Matcher(lens.entity.match_rules, known)
     made: dict[UUID, None] = {}
+    ids = new_hub_ids()
 
     def begin() -> UUID:
-        hub_id = new_hub_id()
+        hub_id = next(ids)
         made[hub_id] = None
         return hub_id
 

@@ -300,20 +300,28 @@ def _fields(
             found = words[code] = b"]," + orjson.dumps(told_so)[1:]
         return found
 
-    fields: list[bytes] = []
-    documents: list[dict[str, Any]] = []
     field_names = [f.name for f in lens.fields]
     quoted = [orjson.dumps(name) for name in field_names]
-    before, incoming = told.hub_before[rows].tolist(), told.reads.lifted[rows].tolist()
-    for row, decided in enumerate(alike.tolist()):
+    known: dict[bytes, tuple[bytes, list[int]]] = {}
+
+    def words_of(decided: NDArray[np.int64]) -> tuple[bytes, list[int]]:
         groups: dict[int, list[int]] = {}
-        for place, code in enumerate(decided):
+        for place, code in enumerate(decided.tolist()):
             if code >= 0:
                 groups.setdefault(code, []).append(place)
         parts = [b'{"fields":[' + b",".join([quoted[p] for p in g]) + decision(code) for code, g in groups.items()]
-        fields.append(b"[" + b",".join(parts) + b"]")
-        places = [p for g in groups.values() for p in g]
-        documents.append({field_names[p]: (before[row][p], incoming[row][p]) for p in places})
+        return b"[" + b",".join(parts) + b"]", [p for g in groups.values() for p in g]
+
+    fields: list[bytes] = []
+    documents: list[dict[str, Any]] = []
+    before, incoming = told.hub_before[rows].tolist(), told.reads.lifted[rows].tolist()
+    for decided, was, came in zip(alike, before, incoming, strict=True):
+        pattern = decided.tobytes()  # many rows were decided alike in all cells
+        found = known.get(pattern)
+        if found is None:
+            found = known[pattern] = words_of(decided)
+        fields.append(found[0])
+        documents.append({field_names[p]: (was[p], came[p]) for p in found[1]})
     return fields, documents
 
 

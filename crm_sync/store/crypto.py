@@ -154,39 +154,60 @@ def open_keyed(keys: Mapping[int, bytes], purpose: str, blobs: Sequence[bytes], 
     return opened
 
 
+class SubjectKey:
+    """The key of one golden record, ready for use. It never shows in a text."""
+
+    __slots__ = ("_secret", "cipher", "owner")
+
+    def __init__(self, hub_id: UUID, secret: bytes) -> None:
+        self._secret = secret
+        self.owner = hub_id.bytes
+        self.cipher = AESGCM(secret)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SubjectKey) and (self.owner, self._secret) == (other.owner, other._secret)
+
+    def __hash__(self) -> int:
+        return hash(self.owner)
+
+    def __repr__(self) -> str:
+        return f"SubjectKey({UUID(bytes=self.owner)})"
+
+
 def seal_by_subject(
-    keys: Mapping[UUID, bytes], hub_ids: Sequence[UUID], plaintexts: Sequence[bytes], purpose: str
+    keys: Mapping[UUID, SubjectKey], hub_ids: Sequence[UUID], plaintexts: Sequence[bytes], purpose: str
 ) -> list[bytes]:
     """Encrypt each value under the key of its golden record, bound to purpose and hub id. Same order and length."""
     form = bytes([_BY_SUBJECT])
     bound = purpose.encode() + b"\0"
-    nonces = os.urandom(_NONCE * len(plaintexts))
-    sealed = []
-    for number, (hub_id, plaintext) in enumerate(zip(hub_ids, plaintexts, strict=True)):
+    random = os.urandom(_NONCE * len(plaintexts))
+    nonces = [random[at : at + _NONCE] for at in range(0, len(random), _NONCE)]
+    sealed: list[bytes] = []
+    for hub_id, plaintext, nonce in zip(hub_ids, plaintexts, nonces, strict=True):
         key = keys.get(hub_id)
         if key is None:
-            _undecipherable(purpose, number, f"golden record {hub_id} has no key; it may have been erased")
-        nonce = nonces[number * _NONCE : (number + 1) * _NONCE]
-        sealed.append(form + nonce + AESGCM(key).encrypt(nonce, plaintext, bound + hub_id.bytes))
+            _undecipherable(purpose, len(sealed), f"golden record {hub_id} has no key; it may have been erased")
+        sealed.append(form + nonce + key.cipher.encrypt(nonce, plaintext, bound + key.owner))
     return sealed
 
 
 def open_by_subject(
-    keys: Mapping[UUID, bytes], hub_ids: Sequence[UUID], blobs: Sequence[bytes], purpose: str
+    keys: Mapping[UUID, SubjectKey], hub_ids: Sequence[UUID], blobs: Sequence[bytes], purpose: str
 ) -> list[bytes]:
     """Decrypt what `seal_by_subject` made; CrmSyncError names purpose and hub id, never the content."""
+    form = bytes([_BY_SUBJECT])
     bound = purpose.encode() + b"\0"
-    opened = []
-    for number, (hub_id, blob) in enumerate(zip(hub_ids, blobs, strict=True)):
+    opened: list[bytes] = []
+    for hub_id, blob in zip(hub_ids, blobs, strict=True):
         key = keys.get(hub_id)
         if key is None:
-            _undecipherable(purpose, number, f"golden record {hub_id} has no key; it may have been erased")
+            _undecipherable(purpose, len(opened), f"golden record {hub_id} has no key; it may have been erased")
         try:
-            if blob[:1] != bytes([_BY_SUBJECT]):
+            if blob[:1] != form:
                 raise InvalidTag
-            opened.append(AESGCM(key).decrypt(blob[1 : 1 + _NONCE], blob[1 + _NONCE :], bound + hub_id.bytes))
+            opened.append(key.cipher.decrypt(blob[1 : 1 + _NONCE], blob[1 + _NONCE :], bound + key.owner))
         except (InvalidTag, ValueError):
-            _undecipherable(purpose, number, f"golden record {hub_id}: it is damaged, or belongs to another row")
+            _undecipherable(purpose, len(opened), f"golden record {hub_id}: it is damaged, or belongs to another row")
     return opened
 
 

@@ -80,7 +80,7 @@ def _texts(values: Sequence[str]) -> list[bytes]:
 
 
 def _uuids(values: Sequence[UUID]) -> list[bytes]:
-    return [b"\0\0\0\x10" + v.bytes for v in values]
+    return [b"\0\0\0\x10" + v.int.to_bytes(16, "big") for v in values]
 
 
 def _documents(values: Sequence[Any]) -> list[bytes]:
@@ -98,14 +98,16 @@ def _text_item(value: str) -> bytes:
     return _texts([value])[0]
 
 
+def _text_array(items: Sequence[str]) -> bytes:
+    head = (1, 0, _TEXT_OID, len(items), 1) if items else (0, 0, _TEXT_OID)
+    body = b"".join(map(_INT32, head)) + b"".join(map(_text_item, items))
+    return _INT32(len(body)) + body
+
+
 def _text_arrays(values: Sequence[Sequence[str]]) -> list[bytes]:
     """Encode lists of texts, such as names that come again and again."""
-    out = []
-    for items in values:
-        head = (1, 0, _TEXT_OID, len(items), 1) if items else (0, 0, _TEXT_OID)
-        body = b"".join(map(_INT32, head)) + b"".join(map(_text_item, items))
-        out.append(_INT32(len(body)) + body)
-    return out
+    known: dict[int, bytes] = {}  # the very same lists come again as well
+    return [known.get(id(items)) or known.setdefault(id(items), _text_array(items)) for items in values]
 
 
 ENCODERS: Final[dict[str, Encode]] = {

@@ -20,7 +20,7 @@ from uuid import UUID
 
 from crm_sync.errors import CrmSyncError
 from crm_sync.store import crypto
-from crm_sync.store.crypto import KEY_BYTES, MasterKey, data_key_context, subject_key_context
+from crm_sync.store.crypto import KEY_BYTES, MasterKey, SubjectKey, data_key_context, subject_key_context
 from crm_sync.store.database import Connection, Database
 from crm_sync.store.dumping import Column
 from crm_sync.store.masters import Masters, rewrap_all
@@ -106,20 +106,20 @@ class Keyring:
 
     # -- keys of golden records -------------------------------------------------------------------------------------
 
-    def create_subject_keys(self, conn: Connection, hub_ids: Sequence[UUID]) -> dict[UUID, bytes]:
+    def create_subject_keys(self, conn: Connection, hub_ids: Sequence[UUID]) -> dict[UUID, SubjectKey]:
         """Make keys for new golden records inside the caller's transaction; return them by hub id."""
         if not hub_ids:
             return {}
         self._masters.hold(conn)
         master = self._masters.current
         random = os.urandom(KEY_BYTES * len(hub_ids))
-        keys = {h: random[n * KEY_BYTES : (n + 1) * KEY_BYTES] for n, h in enumerate(hub_ids)}
-        wrapped = [master.wrap(key, subject_key_context(hub_id)) for hub_id, key in keys.items()]
-        columns: dict[str, Column] = {"hub_id": list(keys), "wrapped": wrapped}
+        secrets = {h: random[n * KEY_BYTES : (n + 1) * KEY_BYTES] for n, h in enumerate(hub_ids)}
+        wrapped = [master.wrap(secret, subject_key_context(hub_id)) for hub_id, secret in secrets.items()]
+        columns: dict[str, Column] = {"hub_id": list(secrets), "wrapped": wrapped}
         copy_columns(conn, "subject_key", columns | {"master_fingerprint": [master.fingerprint] * len(wrapped)})
-        return keys
+        return {hub_id: SubjectKey(hub_id, secret) for hub_id, secret in secrets.items()}
 
-    def subject_keys(self, conn: Connection, hub_ids: Sequence[UUID]) -> dict[UUID, bytes]:
+    def subject_keys(self, conn: Connection, hub_ids: Sequence[UUID]) -> dict[UUID, SubjectKey]:
         """Return the keys of golden records by hub id; erased records are left out.
 
         Nothing is cached: unwrapping is cheap, and an erased or rolled back key must not live on in memory.
@@ -127,7 +127,9 @@ class Keyring:
         rows = conn.execute(Q["subject_keys"], {"hub_ids": list(hub_ids)}).fetchall() if hub_ids else []
         of = self._masters.of
         return {
-            hub_id: of(fingerprint).unwrap(wrapped, subject_key_context(hub_id), f"golden record {hub_id}")
+            hub_id: SubjectKey(
+                hub_id, of(fingerprint).unwrap(wrapped, subject_key_context(hub_id), f"golden record {hub_id}")
+            )
             for hub_id, wrapped, fingerprint in rows
         }
 
@@ -136,13 +138,13 @@ class Keyring:
         return conn.execute(Q["destroy_subject_keys"], {"hub_ids": list(hub_ids)}).rowcount
 
     def seal_subject(
-        self, keys: dict[UUID, bytes], hub_ids: Sequence[UUID], plaintexts: Sequence[bytes], purpose: str
+        self, keys: dict[UUID, SubjectKey], hub_ids: Sequence[UUID], plaintexts: Sequence[bytes], purpose: str
     ) -> list[bytes]:
         """Encrypt each value under its golden record's key, bound to `purpose` ("hub_record.doc") and hub id."""
         return crypto.seal_by_subject(keys, hub_ids, plaintexts, purpose)
 
     def open_subject(
-        self, keys: dict[UUID, bytes], hub_ids: Sequence[UUID], blobs: Sequence[bytes], purpose: str
+        self, keys: dict[UUID, SubjectKey], hub_ids: Sequence[UUID], blobs: Sequence[bytes], purpose: str
     ) -> list[bytes]:
         """Decrypt what `seal_subject` made; CrmSyncError where a key is gone or a value was damaged or moved."""
         return crypto.open_by_subject(keys, hub_ids, blobs, purpose)

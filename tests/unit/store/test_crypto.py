@@ -65,11 +65,11 @@ def test_a_value_opens_only_with_its_key_its_purpose_and_its_place() -> None:
 
 def test_a_subjects_value_opens_only_for_that_subject_and_purpose() -> None:
     ada, bob = uuid4(), uuid4()
-    keys = {ada: KEY, bob: OTHER}
+    keys = {ada: crypto.SubjectKey(ada, KEY), bob: crypto.SubjectKey(bob, OTHER)}
     sealed = crypto.seal_by_subject(keys, [ada, bob, ada], [b"1", b"2", b"3"], "hub_record.doc")
     assert crypto.open_by_subject(keys, [ada, bob, ada], sealed, "hub_record.doc") == [b"1", b"2", b"3"]
     with pytest.raises(CrmSyncError, match=r"hub_record\.doc.*" + str(bob)):
-        crypto.open_by_subject({bob: KEY}, [bob], [sealed[0]], "hub_record.doc")
+        crypto.open_by_subject({bob: crypto.SubjectKey(bob, KEY)}, [bob], [sealed[0]], "hub_record.doc")
     with pytest.raises(CrmSyncError, match=r"shadow\.base"):
         crypto.open_by_subject(keys, [ada], [sealed[0]], "shadow.base")
     with pytest.raises(CrmSyncError, match="has no key"):
