@@ -179,7 +179,7 @@ def test_a_record_that_the_pages_skipped_is_read_before_it_is_called_missing(sta
         def snapshot(self, *arguments: Any) -> Iterator[Page]:
             for page in super().snapshot(*arguments):
                 kept = [r for r, i in enumerate(page.batch.record_ids) if i != hidden]
-                yield replace(page, batch=part(page.batch, kept))
+                yield replace(page, made=part(page.batch, kept))
 
     with stage.opened("look") as ctx:
         ctx._connectors["hubspot"] = Skipping(ctx.connector("hubspot"))
@@ -196,7 +196,7 @@ def test_a_field_that_we_may_not_read_any_more_is_no_edit_and_no_loss(stage: Sta
         def snapshot(self, *arguments: Any) -> Iterator[Page]:
             for page in super().snapshot(*arguments):
                 seen = {name: column for name, column in page.batch.values.items() if name != source}
-                yield replace(page, batch=replace(page.batch, values=seen))
+                yield replace(page, made=replace(page.batch, values=seen))
 
     with stage.opened("look") as ctx:
         ctx._connectors["hubspot"] = Blind(ctx.connector("hubspot"))
