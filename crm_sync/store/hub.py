@@ -97,6 +97,7 @@ def unite(conn: Connection, losers: Sequence[UUID], winners: Sequence[UUID]) -> 
 
 def enqueue_unlinked(conn: Connection, entity: str, connection: str, object_name: str) -> int:
     """Queue the golden records that have no record in a CRM object; return how many."""
+    conn.execute(Q["count_anew"])
     return conn.execute(
         Q["enqueue_unlinked"], {"entity": entity, "connection": connection, "object": object_name}
     ).rowcount

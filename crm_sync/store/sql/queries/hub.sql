@@ -48,6 +48,10 @@ where h.hub_id = t.loser or h.united_into = t.loser;
 -- United golden records are not planned any more.
 delete from hub_change where hub_id = any(%(hub_ids)s);
 
+-- name: count_anew
+-- Have the planner know how much was just read: it takes new tables for small, and looks through all links a record.
+analyze hub_record, identity_link;
+
 -- name: enqueue_unlinked
 -- Golden records that have no record in a CRM object, when it opens for creates.
 insert into hub_change (hub_id, entity)
