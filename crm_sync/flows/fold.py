@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crm_sync.flows import references, shadows, verdicts
-from crm_sync.flows.freeing import free_values
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.lens import Lens, doc_texts
 from crm_sync.flows.reads import Fold, Reads, Told
@@ -85,7 +84,6 @@ def merge_reads(
     `creates` are creates under way, by hub id: reading such a record proves that it was made as carried.
     """
     told = _decide(ctx, conn, lens, goldens, reads, creates)
-    free_values(conn, lens, told.shadow.crm, told.shadow.crm_known & (told.shadow.crm != told.merged.shadow.crm))
     _take(lens, goldens, told)
     _remember(ctx, conn, lens, goldens, told)
     outbox.settle(conn, [u.command_id for u in told.arrived.values()])
