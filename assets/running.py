@@ -17,6 +17,9 @@ from typing import Any, Final, TextIO
 
 from dagster import AssetCheckEvaluation, AssetCheckSeverity, DagsterInstance, Definitions, ExecuteInProcessResult
 from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
+from sqlalchemy import event
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import QueuePool
 
 from assets.partitions import today
 
@@ -31,6 +34,7 @@ def serve(definitions: Definitions, requests: TextIO, answers: TextIO) -> int:
     with DagsterInstance.get() as instance:
         # A run asks Dagster's tables some two hundred times, and would open a connection for each question.
         instance.optimize_for_webserver(statement_timeout=0, pool_recycle=3600, max_overflow=20)
+        event.listen(QueuePool, "checkout", _look_alive)
         answers.write(json.dumps({"ready": True}) + "\n")
         answers.flush()
         for line in requests:
@@ -38,6 +42,15 @@ def serve(definitions: Definitions, requests: TextIO, answers: TextIO) -> int:
                 answers.write(json.dumps(run(definitions, instance, json.loads(line))) + "\n")
                 answers.flush()
     return 0
+
+
+def _look_alive(connection: Any, *_: object) -> None:
+    """Have a connection of a pool replaced that the server ended meanwhile, as with a restart of the database."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("select 1")
+    except Exception as error:  # whatever its driver raises
+        raise DisconnectionError(type(error).__name__) from None
 
 
 def run(definitions: Definitions, instance: DagsterInstance, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,18 +67,18 @@ def answer(result: ExecuteInProcessResult) -> dict[str, Any]:
     assets: dict[str, dict[str, int]] = {}
     checks: dict[str, str] = {}
     failed: dict[str, str] = {}
-    for event in result.all_events:
-        if event.is_step_materialization:
-            made = event.step_materialization_data.materialization
+    for each in result.all_events:
+        if each.is_step_materialization:
+            made = each.step_materialization_data.materialization
             counts = {name: value.value for name, value in made.metadata.items() if isinstance(value.value, int)}
             assets[made.asset_key.to_user_string()] = counts
-        elif isinstance(event.event_specific_data, AssetCheckEvaluation):
-            found = event.event_specific_data
+        elif isinstance(each.event_specific_data, AssetCheckEvaluation):
+            found = each.event_specific_data
             checks[f"{found.asset_key.to_user_string()}: {found.check_name}"] = (
                 "passed" if found.passed else "warned" if found.severity is AssetCheckSeverity.WARN else "failed"
             )
-        elif event.is_step_failure and event.step_key is not None:
-            failed[event.step_key] = _message(event)
+        elif each.is_step_failure and each.step_key is not None:
+            failed[each.step_key] = _message(each)
     return {
         "run_id": result.run_id,
         "success": result.success,
