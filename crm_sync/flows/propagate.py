@@ -55,6 +55,7 @@ def _open_streams(ctx: Context, conn: Connection, entity: str) -> None:
     for lens in ctx.streams(entity):
         if lens.mapping.create and watermarks.open_stream(conn, lens.name, entity):
             hub.enqueue_unlinked(conn, entity, lens.name, lens.mapping.object)
+        freeing.rename(ctx, conn, lens)
         freeing.enqueue_freed(conn, lens)
 
 

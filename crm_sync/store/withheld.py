@@ -68,6 +68,18 @@ def enqueue_due(conn: Connection, connection: str, entity: str, form_id: int) ->
     return conn.execute(Q["enqueue_due"], parameters).rowcount
 
 
+def of_other_forms(conn: Connection, connection: str, entity: str, form_id: int) -> list[tuple[UUID, str, int, int]]:
+    """Return (hub id, field, hash, id of its key) of the values of a stream that are not named in a form."""
+    parameters = {"connection": connection, "entity": entity, "form_id": form_id}
+    return [(r[0], r[1], r[2], r[3]) for r in conn.execute(Q["of_other_forms"], parameters).fetchall()]
+
+
+def rename(conn: Connection, connection: str, form_id: int, values: Sequence[tuple[UUID, str, int]]) -> None:
+    """Name values (hub id, field, hash) in a form; whom they wait for, and since when, stays."""
+    if values:
+        conn.execute(Q["rename"], {"connection": connection, "form_id": form_id} | _columns(values))
+
+
 def waits(conn: Connection, connection: str, entity: str, form_id: int) -> dict[tuple[str, UUID], tuple[str, UUID]]:
     """Return (field, golden record) -> (field, golden record whose record in the CRM shows the value that it waits
     for)."""
@@ -88,11 +100,7 @@ def let_go(conn: Connection, connection: str, cells: Sequence[tuple[UUID, str]])
 def arrived(conn: Connection, connection: str, values: Sequence[tuple[UUID, str, int]]) -> None:
     """Forget values (hub id, field, hash) that the CRM took after all."""
     if values:
-        hub_ids, fields, hashes = zip(*values, strict=True)
-        conn.execute(
-            Q["arrived"],
-            {"connection": connection, "hub_ids": list(hub_ids), "fields": list(fields), "hashes": list(hashes)},
-        )
+        conn.execute(Q["arrived"], {"connection": connection} | _columns(values))
 
 
 def forget(conn: Connection, hub_ids: Sequence[UUID]) -> None:
@@ -104,3 +112,7 @@ def reasons(conn: Connection) -> list[dict[str, Any]]:
     """Return why values are withheld: connection, entity, field, error_class, error_code, values."""
     names = ("connection", "entity", "field", "error_class", "error_code", "values")
     return [dict(zip(names, row, strict=True)) for row in conn.execute(Q["reasons"]).fetchall()]
+
+
+def _columns(values: Sequence[tuple[UUID, str, int]]) -> dict[str, Any]:
+    return {"hub_ids": [v[0] for v in values], "fields": [v[1] for v in values], "hashes": [v[2] for v in values]}

@@ -48,6 +48,22 @@ where w.connection = %(connection)s and h.entity = %(entity)s and w.error_class 
   and not still_refused(w, %(form_id)s)
 on conflict (hub_id) do nothing;
 
+-- name: of_other_forms
+-- Values of a stream that are named by other rules than those of now, with the key that names them.
+select w.hub_id, w.field, w.crm_hash, f.key_id
+from withheld w join hub_record h using (hub_id) join form f on f.form_id = w.form_id
+where w.connection = %(connection)s and h.entity = %(entity)s and w.form_id <> %(form_id)s;
+
+-- name: rename
+-- Values under the name that they have by the rules of now.
+update withheld w
+set form_id = %(form_id)s, crm_hash = t.crm_hash, sight = case
+    when w.sight = w.crm_hash then t.crm_hash
+    else sight_of(w.connection, w.object, w.holder, w.field, %(form_id)s)
+end
+from unnest(%(hub_ids)s::uuid[], %(fields)s::text[], %(hashes)s::bigint[]) as t (hub_id, field, crm_hash)
+where w.connection = %(connection)s and w.hub_id = t.hub_id and w.field = t.field;
+
 -- name: waits
 -- Which golden record waits for which other one to show something else in a field.
 select w.field, w.hub_id, l.hub_id from withheld w join hub_record h using (hub_id)
