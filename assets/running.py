@@ -17,11 +17,9 @@ from typing import Any, Final, TextIO
 
 from dagster import AssetCheckEvaluation, AssetCheckSeverity, DagsterInstance, Definitions, ExecuteInProcessResult
 from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
-from sqlalchemy import event
-from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.pool import QueuePool
 
 from assets.partitions import today
+from crm_sync.store.pooling import replace_dead_connections
 
 LOCATION: Final = "crm-sync"
 """The code location in workspace.yaml."""
@@ -34,7 +32,7 @@ def serve(definitions: Definitions, requests: TextIO, answers: TextIO) -> int:
     with DagsterInstance.get() as instance:
         # A run asks Dagster's tables some two hundred times, and would open a connection for each question.
         instance.optimize_for_webserver(statement_timeout=0, pool_recycle=3600, max_overflow=20)
-        event.listen(QueuePool, "checkout", _look_alive)
+        replace_dead_connections()
         answers.write(json.dumps({"ready": True}) + "\n")
         answers.flush()
         for line in requests:
@@ -42,15 +40,6 @@ def serve(definitions: Definitions, requests: TextIO, answers: TextIO) -> int:
                 answers.write(json.dumps(run(definitions, instance, json.loads(line))) + "\n")
                 answers.flush()
     return 0
-
-
-def _look_alive(connection: Any, *_: object) -> None:
-    """Have a connection of a pool replaced that the server ended meanwhile, as with a restart of the database."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("select 1")
-    except Exception as error:  # whatever its driver raises
-        raise DisconnectionError(type(error).__name__) from None
 
 
 def run(definitions: Definitions, instance: DagsterInstance, request: Mapping[str, Any]) -> dict[str, Any]:
