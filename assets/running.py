@@ -19,6 +19,7 @@ from dagster import AssetCheckEvaluation, AssetCheckSeverity, DagsterInstance, D
 from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
 
 from assets.partitions import today
+from crm_sync.store.pooling import replace_dead_connections
 
 LOCATION: Final = "crm-sync"
 """The code location in workspace.yaml."""
@@ -31,6 +32,7 @@ def serve(definitions: Definitions, requests: TextIO, answers: TextIO) -> int:
     with DagsterInstance.get() as instance:
         # A run asks Dagster's tables some two hundred times, and would open a connection for each question.
         instance.optimize_for_webserver(statement_timeout=0, pool_recycle=3600, max_overflow=20)
+        replace_dead_connections()
         answers.write(json.dumps({"ready": True}) + "\n")
         answers.flush()
         for line in requests:
@@ -54,18 +56,18 @@ def answer(result: ExecuteInProcessResult) -> dict[str, Any]:
     assets: dict[str, dict[str, int]] = {}
     checks: dict[str, str] = {}
     failed: dict[str, str] = {}
-    for event in result.all_events:
-        if event.is_step_materialization:
-            made = event.step_materialization_data.materialization
+    for each in result.all_events:
+        if each.is_step_materialization:
+            made = each.step_materialization_data.materialization
             counts = {name: value.value for name, value in made.metadata.items() if isinstance(value.value, int)}
             assets[made.asset_key.to_user_string()] = counts
-        elif isinstance(event.event_specific_data, AssetCheckEvaluation):
-            found = event.event_specific_data
+        elif isinstance(each.event_specific_data, AssetCheckEvaluation):
+            found = each.event_specific_data
             checks[f"{found.asset_key.to_user_string()}: {found.check_name}"] = (
                 "passed" if found.passed else "warned" if found.severity is AssetCheckSeverity.WARN else "failed"
             )
-        elif event.is_step_failure and event.step_key is not None:
-            failed[event.step_key] = _message(event)
+        elif each.is_step_failure and each.step_key is not None:
+            failed[each.step_key] = _message(each)
     return {
         "run_id": result.run_id,
         "success": result.success,

@@ -152,7 +152,8 @@ class Status(StrEnum):
 class Outcome:
     """The result of one command, same order and length as the commands. `message` is free of field values.
 
-    `fields` names the source fields whose values a refusal is about, where the CRM says so.
+    `fields` names the source fields whose values a refusal is about, `holder` the record that has such a value already,
+    where the CRM says so.
     """
 
     command_id: int
@@ -165,6 +166,7 @@ class Outcome:
     message: str = ""
     retry_after_seconds: float | None = None
     fields: tuple[str, ...] = ()
+    holder: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,9 +64,11 @@ class Settings:
                     f"CRM_SYNC_MASTER_KEY_FILE names {key_file}, which cannot be read ({type(error).__name__}). "
                     "Expected a file with base64 of 32 bytes; create one with `crm-sync keys new`."
                 ) from None
-        rows_text = env.get("CRM_SYNC_BATCH_ROWS", "5000")
-        if not rows_text.isdigit() or int(rows_text) < 1:
-            raise BadSettings(f"CRM_SYNC_BATCH_ROWS is {rows_text!r}; expected a whole number of rows of 1 or more.")
+        rows_text = env.get("CRM_SYNC_BATCH_ROWS") or "5000"
+        if not re.fullmatch(r"0*[1-9][0-9]{0,8}", rows_text):
+            raise BadSettings(
+                f"CRM_SYNC_BATCH_ROWS is {rows_text!r}; expected a whole number of rows from 1 to 999999999."
+            )
         ca_bundle = env.get("CRM_SYNC_CA_BUNDLE") or None
         return cls(
             state_dir=Path(env.get("CRM_SYNC_STATE_DIR") or ".state").absolute(),

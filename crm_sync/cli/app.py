@@ -150,10 +150,13 @@ def edit(
     from crm_sync.flows.edit import edit as change
 
     values: dict[str, str | None] = {}
-    for text in changes:
+    for number, text in enumerate(changes, 1):
         name, separator, value = text.partition("=")
         if not separator:
-            raise BadSettings(f"Found the argument {text!r}; expected <field>=<value>, such as city=Leeds.")
+            # It may be a value, which no message repeats.
+            raise BadSettings(
+                f"Change {number} of {len(changes)} has no `=`; expected <field>=<value>, such as city=Leeds."
+            )
         values[name] = value or None
     with opened("edit") as context:
         change(context, entity, hub_id, values, actor)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -133,7 +132,7 @@ class DagsterUi:
     def _answers(self) -> bool:
         try:
             return bool(self._switches())
-        except (OSError, CrmSyncError):
+        except CrmSyncError:
             return False
 
     def _ask(self, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,8 +143,11 @@ class DagsterUi:
         try:
             with self._opener.open(request, timeout=60) as response:
                 answer: dict[str, Any] = json.load(response)
-        except (urllib.error.HTTPError, ValueError) as error:
-            raise CrmSyncError(f"Dagster's UI at {self.url} gave no usable answer ({type(error).__name__}).") from None
+        except (OSError, ValueError) as error:
+            raise CrmSyncError(
+                f"Dagster's UI at {self.url} gave no usable answer ({type(error).__name__}); its log is "
+                f"{self._home / 'ui.log'}."
+            ) from None
         if answer.get("errors"):
             raise CrmSyncError(f"Dagster's UI at {self.url} refused a question: {answer['errors'][0].get('message')}")
         data: dict[str, Any] = answer["data"]

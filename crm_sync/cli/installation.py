@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -122,7 +123,7 @@ def emulator_ports(given: Sequence[str] | None, option: str, names: Sequence[str
     options = []
     for text in given or ():
         name, _, number = text.partition("=")
-        if name not in names or not number.isdigit() or not 0 < int(number) < 65536:
+        if name not in names or not re.fullmatch(r"[0-9]{1,5}", number) or not 0 < int(number) < 65536:
             raise BadSettings(f"Found {option} {text}; expected <name>=<port> such as {names[0]}=8443.")
         options += ["--port", f"{name}={number}"]
     return options
@@ -228,7 +229,13 @@ def _first_day(settings: Settings) -> dict[str, str]:
     path = settings.state_dir / FIRST_DAY_FILE
     if settings.environment.get("CRM_SYNC_FIRST_DAY") or not path.exists():
         return {}
-    text = path.read_text(encoding="utf-8", errors="replace").strip()
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError as error:
+        raise BadSettings(
+            f"{path} cannot be read ({error.strerror}). Expected a file with the day on which this installation began, "
+            "as YYYY-MM-DD; mend it, or set CRM_SYNC_FIRST_DAY."
+        ) from None
     return {"CRM_SYNC_FIRST_DAY": first_day_of(text, str(path)).isoformat()}
 
 

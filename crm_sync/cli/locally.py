@@ -84,8 +84,11 @@ def emulate(
     if only and connection:
         raise BadSettings("`crm-sync emulate` was given --only and --connection; give one of them.")
     named = dict(one.partition("=")[::2] for one in connection or ())
+    if not env and not all(name and crm in CRMS for name, crm in named.items()):
+        told = " ".join(f"--connection {one}" for one in connection or ())
+        raise BadSettings(f"Found {told}; expected <name>=<CRM> such as eu=hubspot, the CRM one of {', '.join(CRMS)}.")
     chosen = list(named) or only or list(CRMS)
-    strangers = [crm for crm in named.values() or chosen if crm not in CRMS]
+    strangers = [crm for crm in only or () if crm not in CRMS]
     if strangers and not env:
         raise BadSettings(f"There is no emulator {strangers[0]!r}; expected some of {', '.join(CRMS)}.")
     state_dir = Settings.load().state_dir

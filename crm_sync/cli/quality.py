@@ -12,6 +12,7 @@ import typer
 
 from crm_sync.cli.arguments import Entities, Json, known, opened
 from crm_sync.cli.showing import as_json, progress, show
+from crm_sync.errors import BadSettings
 
 
 def quality(
@@ -30,6 +31,8 @@ def quality(
     from crm_sync.flows.quality import check_quality
     from crm_sync.flows.quality_page import write
 
+    if html is not None and not html.absolute().parent.is_dir():
+        raise BadSettings(f"There is no directory {html.absolute().parent} for the page; make it, or choose another.")
     with opened("quality") as context, progress(json=json) as say:
         known(entity, context.specs.entities, "entity", "config/entities")
         synced = [name for name in context.specs.entities if context.streams(name)]

@@ -6,7 +6,7 @@ import typer
 
 from crm_sync.cli.arguments import Connections, Entities, Json, known, opened
 from crm_sync.cli.showing import as_json, progress, show
-from crm_sync.errors import BadCredentials, CrmSyncError
+from crm_sync.errors import CrmSyncError, Misconfigured
 
 _SHOWN = ("missing_there", "missing_here", "differing", "orphan_link", "duplicate", "lagging", "held", "queued")
 
@@ -16,7 +16,7 @@ def reconcile(connection: Connections = None, entity: Entities = None, json: Jso
 
     Reads everything, trusts no events and changes nothing: finds edits, deletions and records that were missed,
     and what should have been sent. Exit code 1 where more drifts or lags than `drift_threshold` allows, or a
-    connection was missed.
+    connection was missed; 2 where its settings or credentials are wrong.
 
     Examples:  crm-sync reconcile;  crm-sync reconcile -c hubspot -e contact --json
     """
@@ -48,12 +48,14 @@ def reconcile(connection: Connections = None, entity: Entities = None, json: Jso
             as_json({"run_id": context.run_id, "reports": reports, "missed": {n: str(e) for n, e in missed.items()}})
         )
     else:
-        show(rows, json=False, empty="Nothing to compare: no connection syncs any entity.")
+        none = "Nothing was compared." if missed else "Nothing to compare: no connection syncs any entity."
+        show(rows, json=False, empty=none)
         for line in (line for report in reports for line in report.differences()):
             typer.echo(line)
         for name, reason in missed.items():
             typer.echo(f"missed {name}: {type(reason).__name__}: {reason}", err=True)
-    if any(isinstance(error, BadCredentials) for error in missed.values()):
+    # Credentials and settings do not mend themselves.
+    if any(isinstance(error, Misconfigured) for error in missed.values()):
         raise typer.Exit(2)
     if missed or any(max(r.drift_share, r.lag_share) > limits[r.connection] for r in reports):
         raise typer.Exit(1)

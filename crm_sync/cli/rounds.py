@@ -70,7 +70,11 @@ class Rounds:
         self.judge(sent == 0, f"the last round sends nothing ({sent} sent)")
         # What was written just before is read once more, so that nothing committed late is lost between two reads.
         calls, stream = max(
-            (row["api_calls"] - row.get("read", 0) // PAGE_ROWS, f"{row['connection']}/{row['entity']}") for row in rows
+            (
+                (row["api_calls"] - row.get("read", 0) // PAGE_ROWS, f"{row['connection']}/{row['entity']}")
+                for row in rows
+            ),
+            default=(0, "no connection is enabled"),
         )
         self.judge(
             calls <= MOST_CALLS,
@@ -109,8 +113,10 @@ class Rounds:
     def at_rest(self) -> None:
         """Check all data at rest, as Dagster does each night."""
         checks = self._run("check_at_rest")["checks"]
-        met = sum(outcome != "failed" for outcome in checks.values())
-        self.judge(met > 0, f"{met} of {len(checks)} checks of all data at rest hold")
+        met = sum(outcome == "passed" for outcome in checks.values())
+        warned = sum(outcome == "warned" for outcome in checks.values())
+        besides = f", {warned} want a person" if warned else ""
+        self.judge(met > 0, f"{met} of {len(checks)} checks of all data at rest hold{besides}")
 
     def _round(self, job: str) -> list[UUID]:
         return [UUID(self._run(f"{job}_{connection}")["run_id"]) for connection in self.connections]

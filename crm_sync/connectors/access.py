@@ -41,7 +41,10 @@ def secret(connection: ConnectionSpec, settings: Settings, name: str) -> str:
         )
     value = settings.environment.get(variable, "").strip()
     if not value:
-        raise BadSettings(f"{connection.name}: the variable {variable} ({name}) is not set.")
+        raise BadSettings(
+            f"{connection.name}: the variable {variable} ({name}) is not set. Set it, or leave the connection out with "
+            "`enabled: false` in config/connections.yaml."
+        )
     return value
 
 

@@ -20,7 +20,6 @@ from crm_sync.flows.batches import part as part
 from crm_sync.flows.batches import stamp_of as stamp_of
 from crm_sync.flows.beside import Beside
 from crm_sync.flows.fold import fold
-from crm_sync.flows.freeing import free_values_of
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.identify import identify
 from crm_sync.flows.lens import Lens
@@ -358,7 +357,6 @@ def _leave(
     inbox.put_notices(conn, "succeeded", [(lens.name, batch.object, record_id) for _, _, record_id in successors])
     hub.enqueue_changes(conn, lens.entity.name, [hub_id for _, hub_id, _ in successors])
     holding.forget_cells(conn, [c[0] for c in changes])
-    free_values_of(conn, lens, [known[batch.record_ids[r]] for r, state in gone if state == "tombstone"])
     outbox.withdraw(conn, lens.name, batch.object, [known[batch.record_ids[r]].hub_id for r, _ in gone])
     audit.append(conn, ctx.run_id, entries)
     return Counter(applied=len(gone), unlinked=len(gone))

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crm_sync.flows import outward, settling, shadows
+from crm_sync.flows import freeing, outward, settling, shadows
 from crm_sync.flows.absorb import absorb_batch
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.lens import Lens
+from crm_sync.flows.propagate import propagate
 from crm_sync.flows.receipts import Carried
 from crm_sync.ports import Lane
 from crm_sync.records import ABSENT, Action, Command, Outcome, SourceBatch
@@ -72,7 +73,9 @@ def deliver(ctx: Context, connection: str, entity: str) -> DeliverReport:
             while _deliver_batch(ctx, lens, lease, started, size, not capabilities.conditional_update, report):
                 pass
             settling.resolve(ctx, lens, lease, report.totals)
-            if report.totals["changed"] + report.totals["withheld"] == before:
+            if ctx.locked(entity, lambda conn: freeing.enqueue_freed(conn, lens)):
+                propagate(ctx, entity)
+            elif report.totals["changed"] + report.totals["withheld"] == before:
                 break
             started = ctx.clock.now()
     return report
@@ -217,6 +220,7 @@ def _prepare(
             {name: str(outlook.texts[r, p]) for name, p in cells},
             {name: int(outlook.projected[r, p].view(np.int64)) for name, p in cells},
             (link.version, link.stamp) if link else (None, None),
+            frozenset(lens.fields[p].name for p in np.flatnonzero(outlook.yielded[r])),
         )
     return [waiting[r].command_id for r in range(len(waiting)) if not send[r].any()]
 

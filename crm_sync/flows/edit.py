@@ -14,7 +14,7 @@ from crm_sync.flows import references, shadows
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.verdicts import CONTENTS
 from crm_sync.records import NULL, columns
-from crm_sync.specs.model import ConnectionSpec, EntitySpec, FieldMapping, MappingSpec
+from crm_sync.specs.model import ConnectionSpec, EntitySpec, FieldMapping, FieldSpec, MappingSpec
 from crm_sync.specs.vocabulary import DEFAULT_TRANSFORM
 from crm_sync.steps.hashing import hash_one
 from crm_sync.steps.mapping import lift_batch
@@ -41,7 +41,7 @@ def edit(ctx: Context, entity: str, hub_id: UUID, changes: Mapping[str, object],
     lifted = lift_batch(spec, mapping, _region_of(ctx), columns(list(changes), [changes]))
     reasons = validate(spec, mapping, lifted).get(0, [])
     if reasons:
-        told = ", ".join(f"{r.field}: {r.code}" for r in reasons)
+        told = ", ".join(f"{r.field}: {r.code}{_choice(spec.field(r.field))}" for r in reasons)
         raise Refused(f"The edit of {entity} {hub_id} breaks its rules ({told}); nothing was changed.")
 
     def work(conn: Connection) -> None:
@@ -77,6 +77,10 @@ def edit(ctx: Context, entity: str, hub_id: UUID, changes: Mapping[str, object],
         )
 
     ctx.locked(entity, work)
+
+
+def _choice(field: FieldSpec) -> str:
+    return f", expected one of {', '.join(field.values)}" if field.values else ""
 
 
 def _target(conn: Connection, field: str, entity: str, text: str) -> str:

@@ -17,7 +17,6 @@ import orjson
 from numpy.typing import NDArray
 
 from crm_sync.flows import references, shadows, verdicts
-from crm_sync.flows.freeing import free_values
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.lens import Lens, doc_texts
 from crm_sync.flows.reads import Fold, Reads, Told
@@ -90,7 +89,6 @@ def merge_reads(
     called when all is decided and the server has nothing to do yet.
     """
     told = _decide(ctx, conn, lens, goldens, reads, creates)
-    free_values(conn, lens, told.shadow.crm, told.shadow.crm_known & (told.shadow.crm != told.merged.shadow.crm))
     meanwhile()
     _take(lens, goldens, told)
     _remember(ctx, conn, lens, goldens, told)

@@ -86,7 +86,9 @@ def _closed(ctx: Context, name: str, error: CrmSyncError) -> Finding:
     elif isinstance(error, BadSettings):
         kind, key = "unset", f"{name}.address"
     elif isinstance(error, Unreachable):
-        kind, key, hint = "unreachable", f"{name}.address", "nothing was compared; ask again when it answers"
+        kind, key = "unreachable", f"{name}.address"
+        variable = ctx.connection_spec(name).address_env
+        hint = f"nothing was compared; see that {variable} leads to the CRM, and ask again when it answers"
     elif isinstance(error, LimitReached):
         kind, hint = "limit", "nothing was compared; ask again later"
     message = str(error).removeprefix(f"{name}: ")

@@ -16,13 +16,13 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from crm_sync.flows import references, shadows
+from crm_sync.flows import freeing, references, shadows
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.lens import Lens, doc_texts
 from crm_sync.records import ABSENT, NULL, Hashes, Mask
 from crm_sync.steps.merging import Shadow
 from crm_sync.steps.planning import Plan, hub_moved, plan
-from crm_sync.store import holding, links, outbox
+from crm_sync.store import holding, links, outbox, withheld
 from crm_sync.store.database import Connection
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Outlook:
     """What n golden records mean for one stream, (n, width) each.
 
     `texts`: what the CRM would show (references by record id), right in cells that moved; `projected` their hashes;
-    `hub` the hub's.
+    `hub` the hub's. `yielded`: cells to be emptied, as another record waits for what they show.
     """
 
     hub_ids: list[UUID]
@@ -45,6 +45,7 @@ class Outlook:
     projected: Hashes
     projectable: Mask
     plans: NDArray[np.uint8]
+    yielded: Mask
 
     def sends(self) -> Mask:
         """Tell which cells are to be sent."""
@@ -92,8 +93,9 @@ def look(
     texts, hub_texts, projected, projectable = _project(conn, lens, goldens, hub_ids, hub, moved)
     closed = _closed(conn, lens, link_ids)
     plans = plan(lens.rules, shadow, hub, projected, projectable, closed, sent)
-    plans = _withhold(conn, lens, hub_ids, projected, plans, only_look)
-    return Outlook(hub_ids, shadow, hub, texts, hub_texts, projected, projectable, plans)
+    outlook = Outlook(hub_ids, shadow, hub, texts, hub_texts, projected, projectable, plans, np.zeros_like(moved))
+    _withhold(conn, lens, outlook, only_look)
+    return outlook
 
 
 def look_at_new(
@@ -105,10 +107,10 @@ def look_at_new(
     texts, hub_texts, projected, projectable = _project(conn, lens, goldens, hub_ids, hub, wanted)
     filled = wanted & (texts != NULL)
     plans = np.where(filled, np.where(projectable, Plan.SEND, Plan.PARK), Plan.QUIET).astype(np.uint8)
-    plans = _withhold(conn, lens, hub_ids, projected, plans, only_look)
-    return Outlook(
-        hub_ids, Shadow.unknown(len(hub_ids), lens.width), hub, texts, hub_texts, projected, projectable, plans
-    )
+    shadow = Shadow.unknown(len(hub_ids), lens.width)
+    outlook = Outlook(hub_ids, shadow, hub, texts, hub_texts, projected, projectable, plans, np.zeros_like(wanted))
+    _withhold(conn, lens, outlook, only_look)
+    return outlook
 
 
 def creatable(lens: Lens, outlook: Outlook) -> Mask:
@@ -134,28 +136,36 @@ def _project(
     return texts, hub_texts, projected, projectable
 
 
-def _withhold(
-    conn: Connection,
-    lens: Lens,
-    hub_ids: Sequence[UUID],
-    projected: Hashes,
-    plans: NDArray[np.uint8],
-    only_look: bool,
-) -> NDArray[np.uint8]:
-    """Take the values that the CRM refused out of the plan; those that are not planned any more are let go."""
-    row = {hub_id: r for r, hub_id in enumerate(hub_ids)}
+def _withhold(conn: Connection, lens: Lens, outlook: Outlook, only_look: bool) -> None:
+    """Take the values that the CRM refused, and would refuse again, out of the plan; those that are not planned any
+    more are let go. Where records wait for each other in a circle, one of them yields: its value is emptied for now."""
+    row = {hub_id: r for r, hub_id in enumerate(outlook.hub_ids)}
     position = {f.name: p for p, f in enumerate(lens.fields)}
     over: list[tuple[UUID, str]] = []
-    for one in holding.withheld_values(conn, lens.name, hub_ids):
+    refused: list[withheld.Withheld] = []
+    for one in withheld.of_records(conn, lens.name, lens.form.form_id, outlook.hub_ids):
         r, p = row[one.hub_id], position.get(one.field)
-        same = p is not None and one.form_id == lens.form.form_id
-        if p is not None and same and plans[r, p] == Plan.SEND and int(projected[r, p].view(np.int64)) == one.crm_hash:
-            plans[r, p] = Plan.QUIET
-        else:
+        if (
+            p is None
+            or one.form_id != lens.form.form_id
+            or outlook.plans[r, p] != Plan.SEND
+            or int(outlook.projected[r, p].view(np.int64)) != one.crm_hash
+        ):
             over.append((one.hub_id, one.field))
-    if not only_look:
-        holding.let_go(conn, lens.name, over)
-    return plans
+        elif one.refused or only_look:
+            outlook.plans[r, p] = Plan.QUIET
+            refused.append(one)
+    if only_look:
+        return
+    withheld.let_go(conn, lens.name, over)
+    circles = freeing.yielding(conn, lens) if refused else set()
+    for one in refused:
+        if (one.field, one.hub_id) in circles:
+            r, p = row[one.hub_id], position[one.field]
+            outlook.plans[r, p], outlook.yielded[r, p] = Plan.SEND, True
+            outlook.texts[r, p], outlook.projected[r, p] = NULL, lens.null
+            # The CRM will reflect no value of the hub; one that equals nothing has the value itself planned again.
+            outlook.hub[r, p] = ~outlook.hub[r, p]
 
 
 def _closed(conn: Connection, lens: Lens, link_ids: Sequence[int]) -> Mask:

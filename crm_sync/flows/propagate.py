@@ -15,7 +15,7 @@ from uuid import UUID
 
 import numpy as np
 
-from crm_sync.flows import outward, shadows
+from crm_sync.flows import freeing, outward, shadows
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.lens import Lens
 from crm_sync.steps.planning import Plan, advanced
@@ -55,6 +55,8 @@ def _open_streams(ctx: Context, conn: Connection, entity: str) -> None:
     for lens in ctx.streams(entity):
         if lens.mapping.create and watermarks.open_stream(conn, lens.name, entity):
             hub.enqueue_unlinked(conn, entity, lens.name, lens.mapping.object)
+        freeing.rename(ctx, conn, lens)
+        freeing.enqueue_freed(conn, lens)
 
 
 def _plan_batch(ctx: Context, conn: Connection, entity: str, report: PropagateReport) -> bool:

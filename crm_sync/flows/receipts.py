@@ -15,7 +15,6 @@ from uuid import UUID
 import numpy as np
 
 from crm_sync.flows import shadows
-from crm_sync.flows.freeing import free_values
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.lens import Lens
 from crm_sync.records import Action, Command, Outcome
@@ -33,11 +32,12 @@ Pair = tuple[Command, Outcome]
 @dataclass(frozen=True, slots=True)
 class Carried:
     """What a command carries: field -> canonical text in the CRM's form, and its hash; `seen` is the version and stamp
-    it was planned on."""
+    it was planned on; `yielded` are fields that are emptied for another record's sake."""
 
     texts: dict[str, str]
     hashes: dict[str, int]
     seen: tuple[str | None, datetime | None]
+    yielded: frozenset[str] = frozenset()
 
 
 def take_receipts(
@@ -102,7 +102,6 @@ def _write_shadows(
     sent = shadows.decode_sent(ctx, conn, lens, goldens, mine)
     old = shadows.decode(ctx, conn, lens, goldens, [link for _, _, link, _ in write], hub_ids)
     after = delivered(old, sent)
-    free_values(conn, lens, old.crm, old.crm_known & (old.crm != after.crm))
     created = shadows.created_shadow(lens, sent)
     fresh = np.array([link is None for _, _, link, _ in write], dtype=np.bool_)[:, None]
     shadow = Shadow(

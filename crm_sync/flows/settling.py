@@ -19,7 +19,7 @@ from crm_sync.flows.receipts import Carried, Pair, take_receipts
 from crm_sync.flows.verdicts import CONTENTS
 from crm_sync.ports import Lane
 from crm_sync.records import Action, Outcome, SourceBatch, Status
-from crm_sync.store import audit, holding, hub, links, outbox, runs
+from crm_sync.store import audit, hub, links, outbox, runs, withheld
 from crm_sync.store.database import Connection
 from crm_sync.store.leases import Lease
 
@@ -41,22 +41,23 @@ def settle(
     changed = [(c, o) for c, o in pairs if o.status is Status.CHANGED]
     failed = [(c, o) for c, o in pairs if o.status in (Status.REFUSED, Status.RETRY)]
     attempts = {w.command_id: w.attempts for w in outbox.commands_by_id(conn, [c.command_id for c, _ in failed])}
-    withheld = [(c, o) for c, o in failed if o.status is Status.REFUSED and _dispensable(lens, o, carried)]
+    refused = [(c, o) for c, o in failed if o.status is Status.REFUSED and _dispensable(lens, o, carried)]
     dead = [
         (c, o)
         for c, o in failed
-        if (c, o) not in withheld and (o.status is Status.REFUSED or attempts.get(c.command_id, 0) >= MAX_ATTEMPTS)
+        if (c, o) not in refused and (o.status is Status.REFUSED or attempts.get(c.command_id, 0) >= MAX_ATTEMPTS)
     ]
-    later = [(c, o) for c, o in failed if (c, o) not in dead and (c, o) not in withheld]
+    later = [(c, o) for c, o in failed if (c, o) not in dead and (c, o) not in refused]
     now = ctx.clock.now()
-    # First: what a receipt of the same batch frees may just have been refused.
-    _withhold(ctx, conn, lens, withheld, carried)
     take_receipts(ctx, conn, lens, done, carried)
+    # Afterwards: what is known of the record that has a refused value may be what this very batch wrote.
+    _withhold(ctx, conn, lens, refused, carried)
+    withheld.arrived(conn, lens.name, [(c.hub_id, *x) for c, _ in done for x in carried[c.command_id].hashes.items()])
     _behind_our_back(ctx, conn, lens, changed)
-    outbox.postpone(conn, [_failure(o, now) for _, o in withheld])
+    outbox.postpone(conn, [_failure(o, now) for _, o in refused])
     outbox.bury(conn, [_failure(o, None) for _, o in dead])
     outbox.postpone(conn, [_failure(o, _next_attempt(now, attempts.get(o.command_id, 1), o)) for _, o in later])
-    told = {"sent": done, "dead": dead, "retried": later, "changed": changed, "withheld": withheld}
+    told = {"sent": done, "dead": dead, "retried": later, "changed": changed, "withheld": refused}
     _audit(ctx, conn, lens, told, carried)
     counts = Counter({action: len(some) for action, some in told.items()})
     counts["created"] = sum(c.action is Action.CREATE for c, _ in done)
@@ -100,30 +101,33 @@ def _fields_at_fault(lens: Lens, outcome: Outcome) -> set[str]:
 
 
 def _dispensable(lens: Lens, outcome: Outcome, carried: Mapping[int, Carried]) -> bool:
-    """Tell whether the record can go without the values that the CRM refused: it named them, and none is required."""
+    """Tell whether the record can go without the values that the CRM refused: it named them, none is required, and none
+    was to be emptied for another record's sake."""
     names = _fields_at_fault(lens, outcome)
     sent = carried[outcome.command_id].texts
-    required = {f.name for f in lens.fields if f.required}
-    return bool(names) and names <= sent.keys() and not names & required
+    needed = {f.name for f in lens.fields if f.required} | carried[outcome.command_id].yielded
+    return bool(names) and names <= sent.keys() and not names & needed
 
 
 def _withhold(
-    ctx: Context, conn: Connection, lens: Lens, withheld: Sequence[Pair], carried: Mapping[int, Carried]
+    ctx: Context, conn: Connection, lens: Lens, refused: Sequence[Pair], carried: Mapping[int, Carried]
 ) -> None:
-    holding.withhold(
+    withheld.withhold(
         conn,
         lens.name,
+        lens.mapping.object,
         ctx.run_id,
         (
-            holding.Withheld(
+            withheld.Refused(
                 command.hub_id,
                 name,
                 lens.form.form_id,
                 carried[command.command_id].hashes[name],
                 (outcome.error_class or ErrorClass.UNKNOWN).value,
                 outcome.code,
+                outcome.holder,
             )
-            for command, outcome in withheld
+            for command, outcome in refused
             for name in sorted(_fields_at_fault(lens, outcome))
         ),
     )
@@ -196,11 +200,8 @@ def _lost(intent: outbox.Unsettled, at: datetime | None) -> outbox.Failure:
 def look_up_duplicates(ctx: Context, lens: Lens, lease: Lease, pairs: Sequence[Pair], totals: Counter[str]) -> None:
     """Read the records that a CRM named as duplicates of our creates; where one turns out to be the same thing, update
     it instead."""
-    found = {
-        o.record_id: c
-        for c, o in pairs
-        if c.action is Action.CREATE and o.error_class is ErrorClass.DUPLICATE and o.record_id
-    }
+    refused = [(c, o) for c, o in pairs if c.action is Action.CREATE and o.status is Status.REFUSED]
+    found = {o.holder: c for c, o in refused if o.error_class is ErrorClass.DUPLICATE and o.holder}
     if not found:
         return
     batch = ctx.connector(lens.name).fetch(lens.mapping, list(found), Lane.OUTBOUND)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from crm_sync.flows import report
-from crm_sync.store import holding, outbox, runs
+from crm_sync.store import holding, outbox, runs, withheld
 from crm_sync.store.database import Connection
 
 if TYPE_CHECKING:
@@ -41,6 +41,6 @@ def status(ctx: Context) -> StatusReport:
             {**d, "hub_id": str(d["hub_id"]), "planned_at": d["planned_at"].isoformat()}
             for d in outbox.dead_letters(conn)
         ]
-        return [dead, holding.quarantine_reasons(conn), newest, holding.withheld_reasons(conn)]
+        return [dead, holding.quarantine_reasons(conn), newest, withheld.reasons(conn)]
 
     return StatusReport(report.status(ctx), *ctx.database.run(collect))

@@ -18,7 +18,7 @@ from crm_sync.flows.lens import Lens
 from crm_sync.flows.verdicts import CONTENTS
 from crm_sync.records import NULL
 from crm_sync.steps.hashing import hash_one
-from crm_sync.store import audit, holding, hub, inbox, links, matchkeys, outbox
+from crm_sync.store import audit, holding, hub, inbox, links, matchkeys, outbox, withheld
 from crm_sync.store.database import Connection
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def unite(ctx: Context, conn: Connection, lens: Lens, goldens: Goldens, unions: 
     hub.unite(conn, losers, winners)
     matchkeys.move(conn, losers, winners)
     outbox.withdraw_records(conn, losers)
-    holding.forget_outward(conn, losers)
+    holding.forget_parked_out(conn, losers)
+    withheld.forget(conn, losers)
     hub.enqueue_changes(conn, lens.entity.name, winners)
     inbox.put_notices(conn, "united", notices)
     return len(losers)

@@ -5,7 +5,9 @@ Belongs here: the plan for every cell of a link. Not here: commands and their de
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,3 +57,19 @@ def delivered(shadow: Shadow, sent: Sent) -> Shadow:
         shadow.crm_known | sent.mask,
         shadow.hub_known | sent.mask,
     )
+
+
+def yielders(waits: Mapping[tuple[str, UUID], tuple[str, UUID]]) -> set[tuple[str, UUID]]:
+    """Return one cell, the least, of each circle of cells (field, golden record) of which each waits for the next."""
+    found: set[tuple[str, UUID]] = set()
+    done: set[tuple[str, UUID]] = set()
+    for start in waits:
+        path: dict[tuple[str, UUID], int] = {}
+        cell = start
+        while cell in waits and cell not in path and cell not in done:
+            path[cell] = len(path)
+            cell = waits[cell]
+        if cell in path:
+            found.add(min(list(path)[path[cell] :]))
+        done |= path.keys()
+    return found

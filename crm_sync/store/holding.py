@@ -1,7 +1,7 @@
-"""What waits: quarantine (refused content), review (a person decides), parked references, withheld values.
+"""What waits: quarantine (refused content), review (a person decides), parked references.
 
-Belongs here: tables quarantine, review, parked_in, parked_out, withheld. Not here: dead letters (outbox), letting go
-(flows/release).
+Belongs here: tables quarantine, review, parked_in, parked_out. Not here: withheld values (withheld), dead letters
+(outbox), letting go (flows/release).
 """
 
 from __future__ import annotations
@@ -87,18 +87,6 @@ class ParkedOut:
     hub_id: UUID
     field: str
     target_hub_id: UUID
-
-
-@dataclass(frozen=True, slots=True)
-class Withheld:
-    """A value that a CRM refused, named by its hash in a form; `error_*` tell why."""
-
-    hub_id: UUID
-    field: str
-    form_id: int
-    crm_hash: int
-    error_class: str = ""
-    error_code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,49 +251,14 @@ def park_out(
         conn.execute(Q["park_out"])
 
 
-def forget_outward(conn: Connection, hub_ids: Sequence[UUID]) -> None:
-    """Forget parked outward references and withheld values of golden records that were united into others."""
-    for query in ("forget_parked_out", "forget_withheld"):
-        conn.execute(Q[query], {"hub_ids": list(hub_ids)})
+def forget_parked_out(conn: Connection, hub_ids: Sequence[UUID]) -> None:
+    """Forget parked outward references of golden records that were united into others."""
+    conn.execute(Q["forget_parked_out"], {"hub_ids": list(hub_ids)})
 
 
 def wake_out(conn: Connection, entity: str) -> list[UUID]:
     """Return golden records whose parked outward reference can be sent now."""
     return [row[0] for row in conn.execute(Q["wake_out"], {"entity": entity}).fetchall()]
-
-
-def withhold(conn: Connection, connection: str, run_id: UUID, rows: Iterable[Withheld]) -> None:
-    """Withhold values that a CRM refused."""
-    columns = ("hub_id", "connection", "field", "form_id", "crm_hash", "error_class", "error_code", "run_id")
-    staged = stage(
-        conn,
-        "withheld",
-        columns,
-        ((r.hub_id, connection, r.field, r.form_id, r.crm_hash, r.error_class, r.error_code, run_id) for r in rows),
-    )
-    if staged:
-        conn.execute(Q["withhold"])
-
-
-def withheld_values(conn: Connection, connection: str, hub_ids: Sequence[UUID]) -> list[Withheld]:
-    """Return the withheld values of golden records in one CRM."""
-    rows = conn.execute(Q["withheld_values"], {"connection": connection, "hub_ids": list(hub_ids)}).fetchall()
-    return [Withheld(*row) for row in rows]
-
-
-def withheld_for(conn: Connection, connection: str, entity: str, error_class: str) -> list[Withheld]:
-    """Return all values of an entity that a CRM refused for one reason."""
-    parameters = {"connection": connection, "entity": entity, "error_class": error_class}
-    return [Withheld(*row) for row in conn.execute(Q["withheld_for"], parameters).fetchall()]
-
-
-def let_go(conn: Connection, connection: str, cells: Sequence[tuple[UUID, str]]) -> None:
-    """Forget withheld values of cells (hub id, field) that agree or hold another value by now."""
-    if cells:
-        conn.execute(
-            Q["let_go"],
-            {"connection": connection, "hub_ids": [c[0] for c in cells], "fields": [c[1] for c in cells]},
-        )
 
 
 def count_held(conn: Connection) -> dict[tuple[str, str, str], int]:
@@ -317,9 +270,3 @@ def quarantine_reasons(conn: Connection) -> list[dict[str, Any]]:
     """Return why records are in quarantine: connection, entity, field, code, records."""
     names = ("connection", "entity", "field", "code", "records")
     return [dict(zip(names, row, strict=True)) for row in conn.execute(Q["quarantine_reasons"]).fetchall()]
-
-
-def withheld_reasons(conn: Connection) -> list[dict[str, Any]]:
-    """Return why values are withheld: connection, entity, field, error_class, error_code, values."""
-    names = ("connection", "entity", "field", "error_class", "error_code", "values")
-    return [dict(zip(names, row, strict=True)) for row in conn.execute(Q["withheld_reasons"]).fetchall()]

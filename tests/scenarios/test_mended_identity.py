@@ -10,6 +10,7 @@ from crm_sync.flows.deliver import deliver
 from crm_sync.flows.explain import explain
 from crm_sync.flows.propagate import propagate
 from crm_sync.flows.reconcile import differences
+from crm_sync.flows.status import status
 from tests.integration.conftest import _template, server_url  # noqa: F401
 from tests.scenarios.bare import (
     ANN,
@@ -99,6 +100,9 @@ def test_what_only_a_loser_knew_is_kept_and_told(town: Stage) -> None:  # noqa: 
     who_is_both(town, "salesforce")
     at_rest(town)
     assert united_into(town, loser) == winner
+    with town.opened("status") as ctx:
+        told = {row["golden_records"] for row in status(ctx).rows if row["entity"] == "contact"}
+    assert told == {living(town, "contact")}
     assert everywhere(town, winner, "notes") == dict.fromkeys(THREE, "only the hub knows")
     with town.opened() as ctx:
         notes = explain(ctx, "contact", str(loser), "notes")

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 
+from crm_sync.errors import Busy
 from crm_sync.flows.provision import provision
 from tests.scenarios.conftest import SetStage
 from tests.scenarios.reading import compare, well_known, world
@@ -138,6 +139,19 @@ def test_a_field_that_a_crm_gets_later_waits_for_it(town: Stage, person: Person)
     assert town.sync().sum("sent") == 1
     assert departments(town, person) == dict.fromkeys(THREE, "Early Affairs")
     assert town.sync().writes == {}
+
+
+def test_nothing_is_created_under_a_read(town: Stage) -> None:
+    add_the_field(town)
+    with town.opened("reading") as ctx, ctx.leased("read/hubspot"), pytest.raises(Busy, match="read/hubspot"):
+        provisioned(town)
+    with town.opened("plan") as ctx:
+        assert [step.what for step in provision(ctx, None, apply=False) if step.needed] == [
+            "property crm_sync_department"
+        ]
+    assert provisioned(town) == ["property crm_sync_department"]
+    with town.opened("reading") as ctx, ctx.leased("read/hubspot"):
+        assert provisioned(town) == [], "what needs nothing waits for nobody"
 
 
 def test_a_mapping_that_reads_differently_reads_everything_once(town: Stage) -> None:

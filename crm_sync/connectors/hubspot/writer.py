@@ -245,11 +245,12 @@ def _refused(command: Command, fault: Fault) -> Outcome:
     return Outcome(
         command.command_id,
         status,
-        command.record_id or fault.existing_id,
+        command.record_id,
         error_class=error_class,
         code=fault.code,
         message=fault.message,
         fields=fault.fields,
+        holder=fault.existing_id,
     )
 
 

@@ -184,6 +184,7 @@ def _failed(command: Command, error: RowError, status: Status, record_id: str | 
         code=error.code,
         message=error.message,
         fields=error.fields,
+        holder=long_id(error.taken_by) if error.taken_by else None,
     )
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from crm_sync.errors import BadSettings
+from crm_sync.settings import Settings
 from crm_sync.store.crypto import new_master_key
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -154,6 +156,9 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
         (["edit", "contact", "0199aaaa-0000-7000-8000-000000000001", "city", "--actor", "me"], "<field>=<value>"),
         (["emulate", "--only", "hubspots"], "salesforce, hubspot, dynamics"),
         (["emulate", "--port", "8443"], "<name>=<port>"),
+        (["emulate", "--port", "hubspot=²"], "<name>=<port>"),
+        (["emulate", "--connection", "eu"], "expected <name>=<CRM> such as eu=hubspot"),
+        (["emulate", "--connection", "eu=sugar"], "the CRM one of salesforce, hubspot, dynamics"),
         (["keys", "rotate", "no-such-file"], "crm-sync keys new"),
         (["check", "-c", "hubspot"], "--live"),
         (["check", "--live", "-c", "hubspots"], "did you mean 'hubspot'?"),
@@ -169,12 +174,46 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
             "crm-sync explain",
         ),
         (["ui", "--demo"], "crm-sync demo"),
+        (["quality", "--html", "no-such-directory/page.html"], "no-such-directory"),
     ],
 )
 def test_a_wrong_argument_says_what_was_expected(
     installation: dict[str, str | Path], arguments: list[str], expected: str
 ) -> None:
     assert expected in refused(crm_sync(*arguments, **installation))
+
+
+def test_no_message_repeats_what_may_be_a_value(installation: dict[str, str | Path]) -> None:
+    golden = "0199aaaa-0000-7000-8000-000000000001"
+    done = crm_sync("edit", "contact", golden, "city=Leeds", "jane@x.example", "--actor", "me", **installation)
+    assert "Change 2 of 2 has no `=`" in refused(done)
+    assert "jane" not in done.stderr
+
+
+def test_a_choice_that_there_is_not_names_those_that_there_are(installation: dict[str, str | Path]) -> None:
+    golden = "0199aaaa-0000-7000-8000-000000000001"
+    done = crm_sync("edit", "contact", golden, "salutation=canary", "--actor", "me", **installation)
+    assert done.returncode == 1
+    assert "salutation: picklist_unmapped, expected one of " in done.stderr
+    assert "canary" not in done.stderr
+
+
+def test_a_comparison_that_settings_prevent_asks_a_person(installation: dict[str, str | Path]) -> None:
+    done = crm_sync("reconcile", **installation)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout.strip() == "Nothing was compared."
+    assert "missed salesforce: BadSettings: " in done.stderr
+    assert "Set it, or leave the connection out" in done.stderr
+
+
+@pytest.mark.parametrize("rows", ["²", "0", "-1", "many", "9" * 5000])
+def test_a_size_that_is_none_says_what_was_expected(rows: str) -> None:
+    with pytest.raises(BadSettings, match="expected a whole number of rows"):
+        Settings.load({"CRM_SYNC_BATCH_ROWS": rows})
+
+
+def test_an_empty_size_is_the_usual_one() -> None:
+    assert Settings.load({"CRM_SYNC_BATCH_ROWS": ""}).batch_rows == Settings.load({}).batch_rows
 
 
 def test_a_server_that_is_not_there_is_named_without_its_password(tmp_path: Path) -> None:

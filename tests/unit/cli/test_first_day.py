@@ -73,3 +73,9 @@ def test_a_spoiled_memory_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadSettings) as refused:
         prepared(tmp_path)
     assert all(part in str(refused.value) for part in (str(tmp_path / FIRST_DAY_FILE), "long ago", "YYYY-MM-DD"))
+
+
+def test_what_cannot_be_read_says_what_was_expected(tmp_path: Path) -> None:
+    (tmp_path / FIRST_DAY_FILE).mkdir()
+    with pytest.raises(BadSettings, match=r"first-day cannot be read .*YYYY-MM-DD"):
+        prepared(tmp_path)

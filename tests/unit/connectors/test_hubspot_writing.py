@@ -51,7 +51,7 @@ def test_a_create_that_meets_another_contacts_address_is_refused_and_names_that_
     taken, good = written(
         hubspot, contacts, creation(1, firstname="Ann", email="ANN@x.test"), creation(2, firstname="Bo")
     )
-    assert (taken.status, taken.error_class, taken.record_id) == (Status.REFUSED, ErrorClass.DUPLICATE, other)
+    assert (taken.status, taken.error_class, taken.holder) == (Status.REFUSED, ErrorClass.DUPLICATE, other)
     assert "x.test" not in f"{taken.code} {taken.message}"
     assert good.status is Status.DELIVERED
 

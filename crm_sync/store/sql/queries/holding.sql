@@ -89,10 +89,6 @@ delete from parked_out where connection = %(connection)s and hub_id = any(%(hub_
 -- Outward references of golden records that were united into others.
 delete from parked_out where hub_id = any(%(hub_ids)s);
 
--- name: forget_withheld
--- Withheld values of golden records that were united into others.
-delete from withheld where hub_id = any(%(hub_ids)s);
-
 -- name: wake_out
 -- Golden records whose parked outward reference can be sent now; a united target answers with its successor's record.
 select distinct p.hub_id from parked_out p
@@ -101,28 +97,6 @@ join hub_record g on g.hub_id = p.target_hub_id
 join identity_link t on t.hub_id = coalesce(g.united_into, g.hub_id) and t.connection = p.connection and t.is_primary
     and t.state = 'live'
 where h.entity = %(entity)s and h.united_into is null;
-
--- name: withhold
--- Values that a CRM refused; the rest of their records is sent without them.
-insert into withheld (hub_id, connection, field, form_id, crm_hash, error_class, error_code, run_id)
-select hub_id, connection, field, form_id, crm_hash, error_class, error_code, run_id from stage_withheld
-on conflict on constraint one_withheld_value_per_cell do update
-set form_id = excluded.form_id, crm_hash = excluded.crm_hash, error_class = excluded.error_class,
-    error_code = excluded.error_code, withheld_at = now(), run_id = excluded.run_id;
-
--- name: withheld_values
--- Values of golden records that a CRM refused.
-select hub_id, field, form_id, crm_hash from withheld where connection = %(connection)s and hub_id = any(%(hub_ids)s);
-
--- name: withheld_for
--- Values that a CRM refused for one reason.
-select w.hub_id, w.field, w.form_id, w.crm_hash from withheld w join hub_record h using (hub_id)
-where w.connection = %(connection)s and h.entity = %(entity)s and w.error_class = %(error_class)s;
-
--- name: let_go
--- Cells whose value is not withheld any more.
-delete from withheld w using unnest(%(hub_ids)s::uuid[], %(fields)s::text[]) as t (hub_id, field)
-where w.connection = %(connection)s and w.hub_id = t.hub_id and w.field = t.field;
 
 -- name: count_held
 -- What is held, by connection, entity and kind.
@@ -140,8 +114,3 @@ select w.connection, h.entity, 'withheld', count(*) from withheld w join hub_rec
 -- Why records are in quarantine, by connection, entity, field and code.
 select q.connection, q.entity, r ->> 'field', r ->> 'code', count(*)
 from quarantine q, jsonb_array_elements(q.reasons) r group by 1, 2, 3, 4 order by 5 desc;
-
--- name: withheld_reasons
--- Why values are withheld.
-select w.connection, h.entity, w.field, w.error_class, w.error_code, count(*)
-from withheld w join hub_record h using (hub_id) group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5;

@@ -30,8 +30,9 @@ delete from hub_change where hub_id in (
 select count(*) from hub_change where entity = %(entity)s;
 
 -- name: count_records
--- How many golden records an entity has, and how many lack a required field.
-select count(*), count(*) filter (where missing_required > 0) from hub_record where entity = %(entity)s;
+-- How many golden records an entity has, and how many lack a required field; those united into others live on in them.
+select count(*), count(*) filter (where missing_required > 0) from hub_record
+where entity = %(entity)s and united_into is null;
 
 -- name: roots
 -- The golden record that each of these was united into, or itself; unknown ids are left out.
