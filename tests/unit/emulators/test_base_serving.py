@@ -23,14 +23,16 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
 
 from crm_sync.emulators.__main__ import main
 from crm_sync.emulators.control import build_control
 from crm_sync.emulators.desk import Desk
-from crm_sync.emulators.faults import FaultMiddleware, Faults
+from crm_sync.emulators.faults import Fault, FaultMiddleware, Faults
 from crm_sync.emulators.launcher import EmulatorProcess, environment
 from crm_sync.emulators.serving import CannotServe, Plan, certificates, listen, open_state, prepare, server_of
 from crm_sync.emulators.state import State
+from crm_sync.emulators.striking import TRANSPORT
 
 
 @dataclass
@@ -77,6 +79,38 @@ def test_requests_are_counted_by_route(site: Site) -> None:
     assert calls == {"total": 3, "by": {"GET /nowhere": 1, "POST /things/{id}": 2}}
     site.control("calls/reset", {})
     assert site.faults.calls()["total"] == 0
+
+
+class Line:
+    """The server's end of one connection: what the CRM has counted and logged by the time that the client knows."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.faults, self.transport = faults, self
+        self.known: list[tuple[int, int]] = []
+
+    def close(self) -> None:
+        self.known.append((self.faults.calls()["total"], len(self.faults.log())))
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.close()
+
+    async def receive(self) -> Message:
+        return {"type": "http.disconnect"} if self.known else {"type": "http.request", "body": b""}
+
+
+@pytest.mark.parametrize("action", [None, *TRANSPORT])
+def test_a_call_and_its_fault_are_told_before_the_client_sees_an_answer_or_a_cut(action: str | None) -> None:
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse({})(scope, receive, send)
+
+    faults = Faults()
+    faults.add([] if action is None else [Fault(action)])
+    line = Line(faults)
+    scope = {"type": "http", "method": "GET", "path": "/things", "query_string": b""}
+    asyncio.run(FaultMiddleware(answer, answer, faults)(scope, line.receive, line.send))
+    assert set(line.known) == {(1, int(action is not None))}
+    assert faults.calls() == {"total": 1, "by": {"GET /things": 1}}
 
 
 def test_dropped_after_means_done_but_unanswered(site: Site) -> None:
