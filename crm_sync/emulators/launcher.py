@@ -87,8 +87,9 @@ class EmulatorProcess:
 
 VARIABLES: Final = {
     "salesforce": {
-        "CLIENT_ID": "client_id", "CLIENT_SECRET": "client_secret", "USERNAME": "username", "PASSWORD": "token",
-        "SECURITY_TOKEN": "security_token", "PRIVATE_KEY_FILE": "private_key_file",
+        "CLIENT_ID": "client_id", "CLIENT_SECRET": "client_secret", "REFRESH_TOKEN": "refresh_token",
+        "USERNAME": "username", "PASSWORD": "token", "SECURITY_TOKEN": "security_token",
+        "PRIVATE_KEY_FILE": "private_key_file",
     },
     "hubspot": {
         "TOKEN": "token", "CLIENT_ID": "client_id", "CLIENT_SECRET": "client_secret", "REFRESH_TOKEN": "refresh_token",
