@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from crm_sync.emulators.declarations import read_more
-from crm_sync.emulators.serving import CannotServe, Plan, die_with_parent, serve
+from crm_sync.emulators.serving import CannotServe, Plan, alone, die_with_parent, serve
 from crm_sync.emulators.settings import CRMS
 
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -103,6 +103,15 @@ def read_faults(path: Path, kinds: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+def _fill(given: argparse.Namespace, plan: Plan) -> None:
+    from crm_sync.emulators.seeding import seed_once
+
+    population = {"seed": given.seed, "accounts": given.accounts, "contacts": given.contacts}
+    places = plan.connections if given.connection or given.everywhere else None
+    more = {"invalid_share": given.invalid_share, "everywhere": given.everywhere, "connections": places}
+    seed_once(given.state, **population, **more)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until a signal and return the exit code: 0 after a signal, 2 where a person must change something."""
     given = parser().parse_args(arguments)
@@ -114,14 +123,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     try:
-        if given.seed is not None:
-            from crm_sync.emulators.seeding import seed_once
-
-            population = {"seed": given.seed, "accounts": given.accounts, "contacts": given.contacts}
-            places = plan.connections if given.connection or given.everywhere else None
-            more = {"invalid_share": given.invalid_share, "everywhere": given.everywhere, "connections": places}
-            seed_once(given.state, **population, **more)
-        asyncio.run(serve(plan))
+        with alone(given.state):
+            if given.seed is not None:
+                _fill(given, plan)
+            asyncio.run(serve(plan))
     except CannotServe as error:
         sys.stderr.write(f"{error}\n")
         return 2

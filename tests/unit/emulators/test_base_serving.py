@@ -25,12 +25,13 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
+from crm_sync.emulators import serving
 from crm_sync.emulators.__main__ import main
 from crm_sync.emulators.control import build_control
 from crm_sync.emulators.desk import Desk
 from crm_sync.emulators.faults import Fault, FaultMiddleware, Faults
 from crm_sync.emulators.launcher import EmulatorProcess, environment
-from crm_sync.emulators.serving import CannotServe, Plan, certificates, listen, open_state, prepare, server_of
+from crm_sync.emulators.serving import CannotServe, Plan, alone, certificates, listen, open_state, prepare, server_of
 from crm_sync.emulators.state import State
 from crm_sync.emulators.striking import TRANSPORT
 
@@ -247,6 +248,7 @@ def test_an_app_that_signs_has_one_key_whose_certificate_the_crms_know(tmp_path:
     public = load_pem_x509_certificate(certificate.read_bytes()).public_key()
     assert public == load_pem_private_key(key.read_bytes(), None).public_key()
     variables = environment({"ca_bundle": "ca.pem", "eu": told[0], "dynamics": told[1]})
+    assert not variables["EU_PASSWORD"].startswith("pat-") and len(variables["EU_PASSWORD"]) == 16
     assert {"EU_USERNAME", "EU_PASSWORD", "EU_SECURITY_TOKEN", "EU_PRIVATE_KEY_FILE"} < set(variables)
     assert {"DYNAMICS_TENANT", "DYNAMICS_AUTHORITY", "DYNAMICS_CERTIFICATE_FILE"} < set(variables)
 
@@ -277,6 +279,24 @@ def test_the_process_restarts_at_the_same_addresses(tmp_path: Path) -> None:
         assert {**second, "pid": 0} == {**first, "pid": 0}
         calls = requests.get(f"{second['hubspot']['url']}/__emulator__/calls", verify=second["ca_bundle"], timeout=10)
         assert calls.json()["total"] == 0
+        assert second["hubspot"]["token"].startswith("pat-na1-")
+    assert not (tmp_path / "emulators.json").exists(), "a clean stop leaves no addresses behind"
+    with EmulatorProcess(tmp_path, ["dynamics"]):
+        pass
+    with process:
+        assert process.addresses["hubspot"] == first["hubspot"], "others that were served meanwhile change nothing"
+
+
+def test_two_never_serve_the_same_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with alone(tmp_path):
+        monkeypatch.setattr(serving, "PATIENCE_SECONDS", 0.1)
+        with pytest.raises(CannotServe, match=f"The emulators of {tmp_path} run already"), alone(tmp_path):
+            pass
+        monkeypatch.undo()
+        with pytest.raises(CannotServe, match="run already, and two must not share"):
+            EmulatorProcess(tmp_path, ["hubspot"]).start()
+    with EmulatorProcess(tmp_path, ["hubspot"]) as process:
+        assert process.addresses["hubspot"]["url"]
 
 
 def test_the_process_ends_with_the_one_that_started_it(tmp_path: Path) -> None:
