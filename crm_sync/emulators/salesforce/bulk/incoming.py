@@ -11,16 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from crm_sync.emulators.declarations import FieldDeclaration
+from crm_sync.emulators.salesforce.bulk.jobs import BadJob
 from crm_sync.emulators.salesforce.failures import Failure, Invalid, Problem
 from crm_sync.emulators.salesforce.schema import Org, targets
 from crm_sync.emulators.salesforce.values import convert, parent_by_key
 
 NULL = "#N/A"
 LONGEST_HEADER = 32_000
-
-
-class BadJob(Exception):
-    """The data of a job cannot be read at all; the text is its errorMessage."""
 
 
 @dataclass(frozen=True, slots=True)

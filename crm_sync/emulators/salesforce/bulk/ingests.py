@@ -9,7 +9,7 @@ from typing import Any
 from crm_sync.emulators.declarations import FieldDeclaration
 from crm_sync.emulators.salesforce import ids
 from crm_sync.emulators.salesforce.bulk.csvs import DELIMITERS, ENDINGS, quoted
-from crm_sync.emulators.salesforce.bulk.incoming import BadJob, Column, columns_of, lines, rows_of, values_of
+from crm_sync.emulators.salesforce.bulk.incoming import Column, columns_of, lines, rows_of, values_of
 from crm_sync.emulators.salesforce.bulk.jobs import Job, Jobs
 from crm_sync.emulators.salesforce.failures import Failure, Invalid, Problem
 from crm_sync.emulators.salesforce.records import Records, Saved, Several
@@ -74,46 +74,24 @@ class IngestRun:
         self.jobs, self.records = jobs, jobs.records
         jobs.works["ingest"] = self.run
 
-    def run(self, job_id: str) -> None:
-        """Do one job; bad rows leave it complete, unreadable data makes it fail."""
-        jobs = self.jobs
-        job = jobs.state.get_meta(f"job:{job_id}")
-        if job is None or job["state"] not in ("UploadComplete", "InProgress"):
-            return
-        job["state"] = "InProgress"
-        jobs.save(job)
-        try:
-            self.read(job)
-            job["state"] = "JobComplete"
-        except BadJob as bad:
-            job |= {"state": "Failed", "errorMessage": str(bad)}
-        except Failure as failure:
-            job |= {"state": "Failed", "errorMessage": f"InvalidBatch : {failure.problems[0].message}"}
-        now = jobs.state.get_meta(f"job:{job_id}")
-        if now is not None and now["state"] != "Aborted":
-            jobs.save(job)
-
-    def read(self, job: Job) -> None:
-        """Read and write all rows, going on behind those that were done before a restart."""
+    def run(self, job: Job) -> str:
+        """Write all rows, going on behind those that were done before a restart. Raises BadJob, Failure."""
         delimiter, ending = DELIMITERS[job["columnDelimiter"]], job["lineEnding"]
         rows = rows_of(lines(self.jobs.parts.slices(f"{job['id']}:in")), delimiter, ending)
-        header = next(rows)
-        columns = columns_of(self.records.org, job["object"], header)
+        job["header"] = next(rows)
+        columns = columns_of(self.records.org, job["object"], job["header"])
         writer = RowWriter(self.records, job["object"], job["operation"], job.get("externalIdFieldName"))
-        if not job.get("header"):
-            job["header"] = header
-            self.jobs.save(job)
-        done = islice(rows, int(job.get("numberRecordsProcessed", 0)))
-        for _ in done:
-            continue
+        skip(rows, int(job.get("numberRecordsProcessed", 0)))
         while chunk := list(islice(rows, ROWS_TOGETHER)):
-            now = self.jobs.state.get_meta(f"job:{job['id']}")
-            if now is None or now["state"] == "Aborted":
-                self.leave(job, chunk, rows)
-                return
             with self.jobs.state.transaction():
-                self.write(job, writer, columns, chunk)
-                self.jobs.save(job)
+                given_up = self.jobs.given_up(job["id"])
+                if not given_up:
+                    self.write(job, writer, columns, chunk)
+                    self.jobs.save(job)
+            if given_up:
+                self.leave(job, chunk, rows)
+                break
+        return "JobComplete"
 
     def write(self, job: Job, writer: RowWriter, columns: Sequence[Column], chunk: Sequence[list[str]]) -> None:
         """Write some rows and keep their results."""
@@ -143,6 +121,12 @@ class IngestRun:
             yield from (quoted(row, *form) for row in rows)
 
         self.jobs.parts.extend(f"{job['id']}:left", left())
+
+
+def skip(rows: Iterator[Any], number: int) -> None:
+    """Leave out the rows that were done before a restart."""
+    for _ in islice(rows, number):
+        continue
 
 
 def error_text(problem: Problem) -> str:
