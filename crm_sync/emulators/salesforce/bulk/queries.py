@@ -10,7 +10,7 @@ from crm_sync.emulators.salesforce.bulk.jobs import Job, Jobs
 from crm_sync.emulators.salesforce.compiling import Compiler
 from crm_sync.emulators.salesforce.failures import Failure, Problem, Unsupported
 from crm_sync.emulators.salesforce.reading import Row, columns, snapshot
-from crm_sync.emulators.salesforce.resolving import Path, find_object, find_path
+from crm_sync.emulators.salesforce.resolving import Path, find_object, find_path, refuse_twice
 from crm_sync.emulators.salesforce.schema import Org
 from crm_sync.emulators.salesforce.soql.parsing import parse
 from crm_sync.emulators.salesforce.soql.tree import Query, Token
@@ -32,6 +32,7 @@ def checked(org: Org, text: str) -> tuple[Query, str, list[Path]]:
             paths.append(find_path(org, query, sobject, one.what))
         else:
             raise Unsupported(f"functions in a bulk query: {query.text}")
+    refuse_twice(paths)
     if any(path[-1].type == "address" for path in paths):
         raise Failure(400, Problem("API_ERROR", COMPOUND))
     Compiler(org, query, sobject, deleted=False).source()
