@@ -21,6 +21,11 @@ PLAIN = [
     ("tickets", "tickets", 452, 452), ("deals", "line_items", 19, 20), ("deals", "quotes", 63, 64),
     ("quotes", "line_items", 67, 68), ("contacts", "quotes", 70, 69), ("companies", "quotes", 72, 71),
     ("leads", "contacts", 608, 609), ("leads", "companies", 610, 611),
+    ("contacts", "feedback_submissions", 97, 98), ("tickets", "feedback_submissions", 99, 100),
+    ("communications", "contacts", 81, 82), ("communications", "tickets", 83, 84),
+    ("communications", "deals", 85, 86), ("communications", "companies", 87, 88),
+    ("postal_mail", "contacts", 453, 454), ("postal_mail", "tickets", 455, 456), ("postal_mail", "deals", 457, 458),
+    ("postal_mail", "companies", 459, 460),
     *(
         (engagement, other, id, id - 1)
         for engagement, ids in (

@@ -54,7 +54,8 @@ class ObjectRoutes:
     def _shown(self, call: Call, records: Sequence[Record]) -> list[dict[str, Any]]:
         names = call.many("properties") or None
         shown = self._records.show_all(records, names, call.many("propertiesWithHistory"))
-        wanted = [call.catalog.resolve(one) for one in call.many("associations")]
+        asked = [one for one in call.many("associations") if not call.catalog.elsewhere(one)]
+        wanted = [call.catalog.resolve(one) for one in asked]
         if wanted and records:
             self._add_associations(call, records, wanted, shown)
         return shown
