@@ -20,6 +20,7 @@ from crm_sync.emulators.faults import Faults
 from crm_sync.emulators.hooks import Hooks
 from crm_sync.emulators.salesforce import metadata
 from crm_sync.emulators.salesforce.auth import Doorman
+from crm_sync.emulators.salesforce.bodies import body_of, refuse_forms, unpacked
 from crm_sync.emulators.salesforce.bulk.first import FirstBulk
 from crm_sync.emulators.salesforce.failures import (
     Answer,
@@ -94,10 +95,13 @@ class Front:
         return respond(metadata.versions())
 
     async def resource(self, request: Request) -> Response:
-        version, path = address(request.path_params["rest"])
+        version, path = address(quoted_path(request))
         if request.method == "PUT" and (match := UPLOAD.fullmatch(path)):
             return await self.upload(request, version, path, match[1])
-        raw = await request.body()
+        try:
+            raw = await body_of(request)
+        except Failure as failure:
+            return respond(failed(failure.status, failure.problems))
         answer, route = await run_in_threadpool(self.answered, request, version, path, raw)
         request.scope["emulator_route"] = route
         return respond(answer)
@@ -131,21 +135,25 @@ class Front:
     async def upload(self, request: Request, version: float, path: str, job: str) -> Response:
         """PUT jobs/ingest/id/batches: kept as it comes, never whole in memory."""
         request.scope["emulator_route"] = "/services/data/vNN.N/jobs/ingest/{id}/batches"
+        stream = request.stream()
         try:
             await run_in_threadpool(self.admit, request)
             await run_in_threadpool(self.rest.jobs.start_upload, job)
-            async for chunk in request.stream():
+            async for chunk in unpacked(stream, request.headers):
                 if chunk:
                     await run_in_threadpool(self.rest.jobs.receive, job, chunk)
             await run_in_threadpool(self.rest.jobs.end_upload, job)
         except Failure as failure:
-            async for _ in request.stream():
+            async for _ in stream:
                 pass
             return respond(failed(failure.status, failure.problems))
         return Response(status_code=201, headers={"Sforce-Limit-Info": self.doorman.usage()})
 
     async def first_bulk(self, request: Request) -> Response:
-        raw = await request.body()
+        try:
+            raw = await body_of(request)
+        except Failure as failure:
+            return respond(failed(failure.status, failure.problems))
         parts = request.path_params["rest"].strip("/").split("/")
         request.scope["emulator_route"] = self.first.route(parts)
         headers = {key.casefold(): value for key, value in request.headers.items()}
@@ -196,6 +204,11 @@ def elsewhere(request: Request) -> Answer:
     return failed(501, [Problem("NOT_IMPLEMENTED", what)])
 
 
+def quoted_path(request: Request) -> str:
+    """Return what stands behind /services/data/, still quoted: a slash in a key is no border."""
+    return str(request.scope["raw_path"].decode("ascii", "replace")).partition("/services/data/")[2]
+
+
 async def form_of(request: Request) -> dict[str, str]:
     """Read a form."""
     return dict(parse_qsl((await request.body()).decode("utf-8", "replace"), keep_blank_values=True))
@@ -229,13 +242,15 @@ def call_of(request: Request, version: float, path: str, raw: bytes) -> Call:
     """Read a request as a call. Raises Failure for a body that is no JSON."""
     method = request.query_params.get("_HttpMethod", request.method) if request.method == "POST" else request.method
     body: Any = None
+    headers = {key.casefold(): value for key, value in request.headers.items()}
+    refuse_forms(request.method, path, headers)
     if raw:
         try:
             body = orjson.loads(raw)
         except orjson.JSONDecodeError as error:
             raise Failure(400, Problem("JSON_PARSER_ERROR", f"The HTTP entity body is not JSON: {error}")) from None
-    headers = {key.casefold(): value for key, value in request.headers.items()}
-    return Call(method.upper(), path, version, dict(request.query_params), headers, body)
+    method = "GET" if method.upper() == "HEAD" else method.upper()
+    return Call(method, path, version, dict(request.query_params), headers, body)
 
 
 def respond(answer: Answer) -> Response:

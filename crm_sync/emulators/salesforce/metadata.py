@@ -8,6 +8,7 @@ from crm_sync.emulators.declarations import FieldDeclaration
 from crm_sync.emulators.salesforce import ids
 from crm_sync.emulators.salesforce.columns import long_text
 from crm_sync.emulators.salesforce.failures import Answer, Call
+from crm_sync.emulators.salesforce.reading import stream
 from crm_sync.emulators.salesforce.schema import Org, relationship_name, targets
 
 MASTER = "012000000000000AAA"
@@ -78,6 +79,15 @@ def all_objects(org: Org, call: Call) -> Answer:
             "sobjects": [flags(org, call, sobject) for sobject in org.schema.objects],
         }
     )
+
+
+def record_count(org: Org, call: Call) -> Answer:
+    """GET limits/recordCount?sObjects=A,B: all objects where none is named; unknown ones are left out."""
+    named = [one for one in call.query.get("sObjects", "").split(",") if one]
+    wanted = [found for one in named if (found := org.object(one.strip()))] if named else list(org.schema.objects)
+    sql = "SELECT count(*) FROM record WHERE object = ? AND deleted = 0"
+    rows = [{"count": stream(org.state, sql, (one,)).fetchone()[0], "name": one} for one in wanted]
+    return Answer(body={"sObjects": rows})
 
 
 def basic(org: Org, call: Call, sobject: str) -> Answer:

@@ -14,8 +14,8 @@ from crm_sync.emulators.salesforce.failures import Failure, Invalid, Problem, Un
 from crm_sync.emulators.salesforce.keys import find_by_key
 from crm_sync.emulators.salesforce.mischief import Mischief
 from crm_sync.emulators.salesforce.reading import doc_sql, stream
-from crm_sync.emulators.salesforce.schema import STANDARD_ELSEWHERE, Org
-from crm_sync.emulators.salesforce.values import check, full_ids
+from crm_sync.emulators.salesforce.schema import STANDARD_ELSEWHERE, Org, addresses
+from crm_sync.emulators.salesforce.values import check, convert, full_ids
 from crm_sync.emulators.salesforce.workflows import Workflows
 from crm_sync.emulators.state import Duplicate, Record
 
@@ -77,9 +77,9 @@ class Records:
         return found
 
     def key_field(self, sobject: str, name: str) -> FieldDeclaration:
-        """Return an external-id field that records can be addressed by."""
+        """Return a field that records can be addressed by: Id, an external id, or one with idLookup (Email)."""
         found = self.org.field(sobject, name)
-        if found is None or not found.extra.get("external_id"):
+        if found is None or not addresses(found):
             raise not_found(NO_ID + name)
         return found
 
@@ -147,7 +147,7 @@ class Records:
                 return self.update(sobject, found.id, values)
             if update_only:
                 raise not_found()
-            return self.create(sobject, {**values, field.name: value}, allow_save=allow_save)
+            return self.create(sobject, {**values, field.name: convert(field, value)}, allow_save=allow_save)
 
     def delete(self, sobject: str, record_id: str) -> Saved:
         """Delete a record and what hangs on it. Raises Invalid."""

@@ -199,6 +199,11 @@ class Org:
         self.index(sobject)
 
 
+def addresses(field: FieldDeclaration) -> bool:
+    """Tell whether calls can name a record by a field. Source: REST API guide, sObject Rows by External ID."""
+    return field.name == "Id" or bool(field.extra.get("external_id") or field.extra.get("id_lookup"))
+
+
 def key_field(field: FieldDeclaration) -> bool:
     """Tell whether records can be looked up by a field."""
     return bool(field.extra.get("external_id") or field.extra.get("id_lookup") or field.unique)

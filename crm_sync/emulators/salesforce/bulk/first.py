@@ -338,6 +338,8 @@ class FirstBulk:
             rest = {name: value for name, value in row.items() if name.casefold() != "id"}
             try:
                 yield record_id, deserialize(self.org, job["object"], rest)
+            except Invalid as invalid:
+                yield record_id, invalid
             except Failure as failure:
                 yield record_id, Invalid(*failure.problems)
 

@@ -110,10 +110,7 @@ def values_of(org: Org, columns: Sequence[Column], row: Sequence[str]) -> tuple[
 
 
 def _parent(org: Org, column: Column, text: str) -> str:
-    try:
-        found = parent_by_key(org, column.parent, column.key, text)
-    except Failure as failure:
-        raise Invalid(Problem(failure.problems[0].code, failure.problems[0].message, ())) from None
+    found = parent_by_key(org, column.parent, column.key, text)
     if found is None:
         raise Invalid(Problem("INVALID_FIELD", f"{column.name} names no external id of {column.parent}", ()))
     return found
