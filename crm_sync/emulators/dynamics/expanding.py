@@ -16,7 +16,7 @@ from crm_sync.emulators.dynamics.expressions import bad_syntax, parse, split_out
 from crm_sync.emulators.dynamics.filters import Compiler, Condition, ordering
 from crm_sync.emulators.dynamics.paging import PAGE_ROWS, Order
 from crm_sync.emulators.dynamics.protocol import Call, ODataError, Unsupported
-from crm_sync.emulators.dynamics.tables import Collection, ManyToMany, OneToMany, Table, Tables
+from crm_sync.emulators.dynamics.tables import Collection, Column, ManyToMany, OneToMany, Table, Tables
 from crm_sync.emulators.state import Record, State
 
 MOST: Final = 15
@@ -36,7 +36,7 @@ class Expansion:
     def text(self) -> str:
         """Return the property with its columns, as @odata.context has it."""
         if self.reference:
-            return f"{self.name}/$ref()"
+            return f"{self.name},{self.name}/$ref()"
         inner = [self.options["$select"]] if "$select" in self.options else []
         inner += [one.text for one in self.nested]
         return f"{self.name}({','.join(inner)})"
@@ -140,10 +140,17 @@ class Expander:
                 del row["@odata.etag"]
             shown = {record.id: row for record, row in zip(live, rows_of_live, strict=True)}
         for record, row in zip(records, rows, strict=True):
+            if one.reference:
+                row.setdefault(column.name, column.read(record))
             row[one.name] = shown.get(pointed.get(record.id, ""))
 
-    def _inner(self, call: Call, table: Table, records: Sequence[Record], one: Expansion) -> list[dict[str, Any]]:
+    def _inner(
+        self, call: Call, table: Table, records: Sequence[Record], one: Expansion, beside: Column | None = None
+    ) -> list[dict[str, Any]]:
+        """Return rows to put into rows; `beside` is a column to show with those that are chosen."""
         columns = select(table, one.options.get("$select"))
+        if beside is not None and beside not in columns:
+            columns.append(beside)
         wanted = call.preferences().get("odata.include-annotations")
         rows = self._annotator.rows(table, columns, records, wanted)
         if one.nested:
@@ -185,7 +192,11 @@ class Expander:
                 other.logical, where=where.sql, params=where.params, order=order.sql, limit=limit + 1
             )
             more = len(children) > limit
-            row[one.name] = self._inner(call, other, children[:limit], one)
+            lookup = link.column if isinstance(link, OneToMany) and not nested else None
+            row[one.name] = self._inner(call, other, children[:limit], one, lookup)
+            if nested:
+                for child in row[one.name]:
+                    del child["@odata.etag"]
             if not nested or more:
                 query = f"?{'&'.join(following)}" if following else ""
                 row[f"{one.name}@odata.nextLink"] = f"{call.root}{table.set_name}({record.id})/{one.name}{query}"

@@ -86,7 +86,7 @@ class Service:
                 finally:
                     acting.reset(token)
         except ODataError as error:
-            return error.answer()
+            return error.answer(call)
         except Unsupported as error:
             return error.answer(call)
 
@@ -95,7 +95,7 @@ class Service:
         try:
             return answer_batch(call, self._state, self.handle)
         except ODataError as error:
-            return error.answer()
+            return error.answer(call)
 
     def _acting(self, call: Call) -> str | None:
         """Return the user whom a call impersonates. Raises ODataError for one who is not there."""
