@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from crm_sync.emulators.declarations import FieldDeclaration, ObjectDeclaration, Schema, load
 from crm_sync.emulators.faults import Faults
 from crm_sync.emulators.salesforce import ids
@@ -105,7 +107,7 @@ class Org:
     def index(self, sobject: str) -> None:
         """Have SQLite find records by what they refer to, and by the fields that clients look records up with."""
         with self.state.transaction() as db:
-            db.execute("CREATE INDEX IF NOT EXISTS sf_live ON record (object, deleted, id)")
+            db.execute("DROP INDEX IF EXISTS sf_live")  # as record_by_id
             for field in self.schema.fields(sobject).values():
                 column = field_sql(field.name)
                 if not (field.type == "reference" or key_field(field)) or field.extra.get("via"):
@@ -184,14 +186,16 @@ class Org:
         """Return the object that a record id belongs to."""
         return self._prefixes.get(record_id[:3])
 
-    def new_id(self, sobject: str) -> str:
-        """Return the next record id of an object."""
-        number = self.state.next_number(f"id:{sobject}")
-        made = ids.make(self.label(sobject, "prefix"), number)
-        while self.state.get(sobject, made) is not None:  # the seeder numbers its records itself
-            number = self.state.next_number(f"id:{sobject}", 1000)
-            made = ids.make(self.label(sobject, "prefix"), number + 999)
-        return made
+    def new_ids(self, sobject: str, count: int = 1) -> list[str]:
+        """Return the next record ids of an object."""
+        prefix = str(self.label(sobject, "prefix"))
+        there = "SELECT 1 FROM record WHERE object = ? AND id IN (SELECT value FROM json_each(?)) LIMIT 1"
+        while True:
+            first = self.state.next_number(f"id:{sobject}", count)
+            made = [ids.make(prefix, number) for number in range(first, first + count)]
+            if self.state.connection().execute(there, (sobject, orjson.dumps(made).decode())).fetchone() is None:
+                return made
+            self.state.next_number(f"id:{sobject}", 1000)  # the seeder numbers its records itself
 
     def add_field(self, sobject: str, field: FieldDeclaration) -> None:
         """Create a custom field. Raises Duplicate where it is unique and the records are not."""

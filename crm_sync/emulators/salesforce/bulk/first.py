@@ -28,7 +28,7 @@ from crm_sync.emulators.salesforce.bulk.first_forms import (
     told,
     told_list,
 )
-from crm_sync.emulators.salesforce.bulk.incoming import columns_of, lines, rows_of, values_of
+from crm_sync.emulators.salesforce.bulk.incoming import Row, columns_of, lines, read_row, rows_of
 from crm_sync.emulators.salesforce.bulk.ingests import OPERATIONS, RowWriter, skip
 from crm_sync.emulators.salesforce.bulk.jobs import BadJob, Job, Jobs
 from crm_sync.emulators.salesforce.bulk.queries import checked, pieces
@@ -51,7 +51,7 @@ ROWS_TOGETHER = 200
 CHUNK_ROWS, LARGEST_CHUNK = 100_000, 250_000
 AFTER_ALL = "~"
 """Comes behind every id."""
-Rows = Iterator[tuple[str | None, dict[str, Any] | Invalid]]
+Rows = Iterator[Row]
 
 
 class FirstBulk:
@@ -298,14 +298,10 @@ class FirstBulk:
         while chunk := list(islice(rows, ROWS_TOGETHER)):
             out = []
             with self.jobs.state.transaction():
-                for record_id, values in chunk:
-                    try:
-                        if isinstance(values, Invalid):
-                            raise values
-                        saved = writer.write(record_id, values)
-                    except Invalid as invalid:
+                for (record_id, _), saved in zip(chunk, writer.write(chunk), strict=True):
+                    if isinstance(saved, Invalid):
                         bad += 1
-                        out.append(result_row(None, record_id, invalid.problems[0], csv=csv))
+                        out.append(result_row(None, record_id, saved.problems[0], csv=csv))
                     else:
                         out.append(result_row((saved.id, saved.created), record_id, None, csv=csv))
                 done += len(chunk)
@@ -319,11 +315,7 @@ class FirstBulk:
         ending = "CRLF" if b"\r\n" in raw[:32_000] else "LF"
         rows = rows_of(lines([raw]), ",", ending)
         known = columns_of(self.org, job["object"], next(rows))
-        for row in rows:
-            try:
-                yield values_of(self.org, known, row)
-            except Invalid as invalid:
-                yield None, invalid
+        yield from (read_row(self.org, known, row) for row in rows)
 
     def json_rows(self, job: Job, batch: Job) -> Rows:
         """Yield the rows of a JSON batch. Raises BadJob."""

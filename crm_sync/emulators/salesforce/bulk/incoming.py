@@ -19,6 +19,9 @@ from crm_sync.emulators.salesforce.values import convert, parent_by_key
 NULL = "#N/A"
 LONGEST_HEADER = 32_000
 
+Row = tuple[str | None, dict[str, Any] | Invalid]
+"""The record's own id and its values, or why they cannot be read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -90,11 +93,18 @@ def _column(org: Org, sobject: str, name: str) -> Column:
     raise BadJob(f"InvalidBatch : Field name not found : {name}")
 
 
-def values_of(org: Org, columns: Sequence[Column], row: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
-    """Return the id and the values of a row. Raises Invalid."""
+def read_row(org: Org, columns: Sequence[Column], row: Sequence[str]) -> Row:
+    """Return the id and the values of a row."""
     if len(row) != len(columns):
         text = f"found {len(row)} columns, expected {len(columns)}"
-        raise Invalid(Problem("INVALID_CSV_ROW", text, ()))
+        return None, Invalid(Problem("INVALID_CSV_ROW", text, ()))
+    try:
+        return _read_row(org, columns, row)
+    except Invalid as invalid:
+        return None, invalid
+
+
+def _read_row(org: Org, columns: Sequence[Column], row: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
     record_id: str | None = None
     out: dict[str, Any] = {}
     for column, text in zip(columns, row, strict=True):

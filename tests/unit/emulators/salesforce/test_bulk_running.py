@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from starlette.applications import Starlette
 
 from crm_sync.emulators.faults import Faults
 from crm_sync.emulators.salesforce.app import build
+from crm_sync.emulators.salesforce.bulk.incoming import Row
 from crm_sync.emulators.salesforce.bulk.ingests import RowWriter
 from crm_sync.emulators.settings import EmulatorSettings
 from crm_sync.emulators.state import State
@@ -45,12 +47,13 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, row: int) -> None:
     """Have the state closed under the writing of the n-th row, as at the end of a process."""
     whole, seen = RowWriter.write, 0
 
-    def write(self: RowWriter, record_id: str | None, values: dict[str, Any]) -> Any:
+    def write(self: RowWriter, rows: Sequence[Row]) -> Any:
         nonlocal seen
-        seen += 1
-        if seen == row:
+        seen += len(rows)
+        written = whole(self, rows)
+        if seen >= row:
             raise sqlite3.ProgrammingError("Cannot operate on a closed database.")
-        return whole(self, record_id, values)
+        return written
 
     monkeypatch.setattr(RowWriter, "write", write)
 
