@@ -257,10 +257,8 @@ def respond(answer: Answer) -> Response:
     """Return an answer as HTTP."""
     if answer.body is None:
         return Response(status_code=answer.status, headers=answer.headers)
-    if isinstance(answer.body, bytes):
-        return Response(answer.body, answer.status, headers=answer.headers, media_type=answer.media)
+    headers = {**answer.headers, "content-type": answer.media}
     if isinstance(answer.body, Iterator):
-        return StreamingResponse(answer.body, answer.status, headers=answer.headers, media_type=answer.media)
-    content = orjson.dumps(answer.body)
-    return Response(content, answer.status, headers=answer.headers, media_type=answer.media)
-
+        return StreamingResponse(answer.body, answer.status, headers)
+    content = answer.body if isinstance(answer.body, bytes) else orjson.dumps(answer.body)
+    return Response(content, answer.status, headers)

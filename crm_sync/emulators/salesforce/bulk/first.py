@@ -109,13 +109,14 @@ class FirstBulk:
             case "POST", version, "job":
                 return self.create(version, headers, raw, xml=xml)
             case "GET", _, "job", job_id:
-                return self.told_job(self.job(job_id), xml=xml)
+                return self.told_job(self.job(job_id), xml=xml and self.speaks_xml(job_id))
             case "POST", _, "job", job_id:
                 return self.change(self.job(job_id), raw, xml=xml)
             case "POST", _, "job", job_id, "batch":
                 return self.add(self.job(job_id), raw, xml=xml)
             case "GET", _, "job", job_id, "batch":
                 entries = [batch_info(one) for one in self.batches(self.job(job_id))]
+                xml = xml and self.speaks_xml(job_id)
                 return told_list("batchInfo" if not xml else "batchInfoList", "batchInfo", entries, xml=xml)
             case "GET", _, "job", job_id, "batch", batch_id:
                 return told("batchInfo", batch_info(self.batch(job_id, batch_id)), xml=self.speaks_xml(job_id))

@@ -151,9 +151,24 @@ def test_without_pk_chunking_a_query_is_one_batch(header: str, wire: Wire, jobs:
 
 @pytest.mark.fact("salesforce:bulk1_xml_by_default")
 def test_a_call_without_a_content_type_is_answered_in_xml(wire: Wire) -> None:
+    job, other = open_job(wire, "insert"), open_job(wire, "insert", "JSON")
+    told = first(wire, "GET", job, **{"content-type": ""})
+    assert told.text.startswith("<?xml") and told.headers["content-type"] == "application/xml"
+    told = first(wire, "GET", job)
+    assert told.json["state"] == "Open" and told.headers["content-type"] == "application/json"
+    for path in (other, f"{other}/batch"):
+        assert first(wire, "GET", path, **{"content-type": "application/xml"}).headers["content-type"] == (
+            "application/json"
+        )
+
+
+@pytest.mark.fact("salesforce:bulk1_content_types")
+def test_rows_come_as_plain_csv(wire: Wire, jobs: Any) -> None:
     job = open_job(wire, "insert")
-    assert first(wire, "GET", job, **{"content-type": ""}).text.startswith("<?xml")
-    assert first(wire, "GET", job).json["state"] == "Open"
+    first(wire, "POST", f"{job}/batch", b"LastName\nNg\n", **{"content-type": "text/csv"})
+    jobs.settle()
+    (batch,) = batches(wire, job)
+    assert first(wire, "GET", f"{job}/batch/{batch['id']}/result").headers["content-type"] == "text/csv"
 
 
 def test_a_closed_job_can_be_aborted(wire: Wire) -> None:
