@@ -8,7 +8,7 @@ from typing import Any
 
 from crm_sync.emulators.declarations import FieldDeclaration
 from crm_sync.emulators.salesforce import ids
-from crm_sync.emulators.salesforce.bulk.csvs import DELIMITERS, ENDINGS, quoted
+from crm_sync.emulators.salesforce.bulk.csvs import DELIMITERS, ENDINGS, error_text, quoted
 from crm_sync.emulators.salesforce.bulk.incoming import Column, Row, columns_of, lines, read_row, rows_of
 from crm_sync.emulators.salesforce.bulk.jobs import Job, Jobs
 from crm_sync.emulators.salesforce.failures import Failure, Invalid, Problem
@@ -132,9 +132,3 @@ def skip(rows: Iterator[Any], number: int) -> None:
     """Leave out the rows that were done before a restart."""
     for _ in islice(rows, number):
         continue
-
-
-def error_text(problem: Problem) -> str:
-    """Return an error as sf__Error has it: CODE:message:FIELDS --."""
-    fields = ",".join(problem.fields or ())
-    return f"{problem.code}:{problem.message}:{fields} --" if fields else f"{problem.code}:{problem.message}:--"
