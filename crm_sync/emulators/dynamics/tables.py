@@ -16,7 +16,8 @@ from uuid import uuid4
 
 from crm_sync.emulators.declarations import FieldDeclaration, Schema
 from crm_sync.emulators.dynamics.columns import Column, columns_of
-from crm_sync.emulators.dynamics.protocol import no_property, no_segment
+from crm_sync.emulators.dynamics.elsewhere import elsewhere
+from crm_sync.emulators.dynamics.protocol import Unsupported, no_property, no_segment
 from crm_sync.emulators.state import Record, State
 
 LOOKUPS = frozenset({"Lookup", "Customer", "Owner"})
@@ -139,10 +140,12 @@ class Tables:
         return built[1]
 
     def by_set(self, set_name: str) -> Table:
-        """Return a table by its set name; ODataError 404 where there is none."""
+        """Return a table by its set name. Raises ODataError 404, or Unsupported for one of a real environment."""
         for logical in self.names:
             if self.table(logical).set_name == set_name:
                 return self.table(logical)
+        if elsewhere(set_name):
+            raise Unsupported(f"the table, function or action {set_name}")
         raise no_segment(set_name)
 
     def _build(self, logical: str, fields: Mapping[str, FieldDeclaration]) -> Table:
