@@ -189,6 +189,12 @@ class Gate:
             "hub_id": PORTAL_ID, "client_id": self._settings.client_id, "user_id": USER_ID, "token_type": "refresh",
         }  # fmt: skip
 
+    def describe_private(self, given: Mapping[str, Any]) -> Shown:
+        """Answer POST /oauth/v2/private-apps/get/access-token-info: {"tokenKey"} of a private app."""
+        if given.get("tokenKey") != self._settings.token:
+            raise refusal(404, "OBJECT_NOT_FOUND", "The token is none of a private app.")
+        return {"userId": USER_ID, "hubId": PORTAL_ID, "appId": APP_ID, "scopes": SCOPES}
+
     def introspect(self, form: Form) -> Shown:
         """Answer POST /oauth/v3/token/introspect: {"active": false} for a token that is over or unknown."""
         token = form.get("token") or form.get("access_token") or form.get("refresh_token") or ""

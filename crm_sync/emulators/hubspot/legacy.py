@@ -9,15 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from crm_sync.emulators.hubspot.associations import Associations
+from crm_sync.emulators.hubspot.batches import Answer
 from crm_sync.emulators.hubspot.bodies import mapping
+from crm_sync.emulators.hubspot.calls import Call
 from crm_sync.emulators.hubspot.identity import addresses
 from crm_sync.emulators.hubspot.pipelines import Pipelines
 from crm_sync.emulators.hubspot.properties import milliseconds
 from crm_sync.emulators.hubspot.records import Records
-from crm_sync.emulators.hubspot.refusals import PORTAL_ID, invalid
+from crm_sync.emulators.hubspot.refusals import BAD_VALUES, PORTAL_ID, Refusal, invalid
+from crm_sync.emulators.hubspot.routing import Handler
 from crm_sync.emulators.state import Record
 
+PAGE = 100
 Shown = dict[str, Any]
 ASSOCIATED = {
     "associatedVids": "contacts", "associatedCompanyIds": "companies", "associatedDealIds": "deals",
@@ -194,3 +200,38 @@ def _properties(versions: Mapping[str, list[dict[str, Any]]]) -> Shown:
         name: {key: found[0][key] for key in ("value", "timestamp", "source", "sourceId")} | {"versions": found}
         for name, found in versions.items()
     }
+
+
+# -- requests and refusals
+
+
+def page_bounds(call: Call, name: str, offset_name: str, most: int) -> tuple[int, int]:
+    """Return how many records a page has (PAGE unless asked, `most` whatever is asked), and its offset."""
+    limit = min(call.whole(name, PAGE), most)
+    if limit < 1:
+        raise invalid(f"{name} must be 1 at least.")
+    return limit, call.whole(offset_name, 0)
+
+
+def worded(act: Handler) -> Handler:
+    """Let refusals of a write be worded as of old: validationResults, and the profile that has an address already."""
+
+    def answer(call: Call) -> Answer:
+        try:
+            return act(call)
+        except Refusal as refused:
+            raise Refusal(refused.status, _old_words(refused), refused.headers) from None
+
+    return answer
+
+
+def _old_words(refused: Refusal) -> Mapping[str, Any]:
+    message = str(refused.body.get("message"))
+    if message.startswith(BAD_VALUES):
+        results = orjson.loads(message.removeprefix(BAD_VALUES))
+        return {"status": "error", "message": "Property values were not valid", "validationResults": results}
+    said, _, id = message.partition(". Existing ID: ")
+    if refused.status == 409 and said.startswith("Contact "):
+        profile = {"vid": int(id), "isNew": False}
+        return {"status": "error", "message": said, "error": "CONTACT_EXISTS", "identityProfile": profile}
+    return refused.body

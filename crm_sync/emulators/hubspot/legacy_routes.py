@@ -1,15 +1,13 @@
 """Endpoints of before v3, which older clients and taps still call: contacts v1, companies v2, deals v1, pipelines v1.
 
-HubSpot serves them until September 2027. Engagements v1, lists, forms and e-mail events are not emulated (501). Source:
-legacy documentation.
+HubSpot serves them until September 2027. Engagements v1: legacy_engagements.py. Lists, forms and e-mail events are not
+emulated (501). Source: legacy documentation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
-
-import orjson
 
 from crm_sync.emulators.hubspot.batches import Answer
 from crm_sync.emulators.hubspot.bodies import mappings
@@ -17,15 +15,15 @@ from crm_sync.emulators.hubspot.calls import Call
 from crm_sync.emulators.hubspot.consent import old_definitions
 from crm_sync.emulators.hubspot.definitions import Definitions
 from crm_sync.emulators.hubspot.identity import CONTACTS
-from crm_sync.emulators.hubspot.legacy import Legacy, Shown
+from crm_sync.emulators.hubspot.legacy import Legacy, Shown, page_bounds, worded
 from crm_sync.emulators.hubspot.limits import Limits
 from crm_sync.emulators.hubspot.records import NUMBER, Records
-from crm_sync.emulators.hubspot.refusals import BAD_VALUES, Refusal, invalid, refusal
+from crm_sync.emulators.hubspot.refusals import Refusal, invalid, refusal
 from crm_sync.emulators.hubspot.routing import Endpoint, Handler
 from crm_sync.emulators.hubspot.writing import Writer
 from crm_sync.emulators.state import Record
 
-PAGE, MOST, MOST_RECENT, MOST_CONTACTS, WINDOW = 100, 250, 100, 100, 10_000
+MOST, MOST_RECENT, MOST_CONTACTS, WINDOW = 250, 100, 100, 10_000
 OF_CONTACTS = ("firstname", "lastname", "company", "lastmodifieddate")
 """What a list of contacts shows unless properties are named."""
 COMPANIES, DEALS = "companies", "deals"
@@ -72,9 +70,9 @@ class LegacyRoutes:
             Endpoint("GET", f"{one}/vids/batch", self._contact_batch),
             Endpoint("GET", f"{by_vid}/profile", lambda c: self._profile(c, self._find(CONTACTS, c))),
             Endpoint("GET", f"{by_email}/profile", lambda c: self._profile(c, self._by_email(c))),
-            Endpoint("POST", one, _worded(self._create_contact)),
-            Endpoint("POST", f"{one}/createOrUpdate/email/{{email}}", _worded(self._upsert_contact)),
-            Endpoint("POST", f"{by_vid}/profile", _worded(self._update_contact)),
+            Endpoint("POST", one, worded(self._create_contact)),
+            Endpoint("POST", f"{one}/createOrUpdate/email/{{email}}", worded(self._upsert_contact)),
+            Endpoint("POST", f"{by_vid}/profile", worded(self._update_contact)),
             Endpoint("DELETE", by_vid, self._delete_contact),
         ]
 
@@ -85,9 +83,9 @@ class LegacyRoutes:
             Endpoint("GET", f"{base}/paged", self._company_page),
             Endpoint("GET", f"{base}/recent/modified", self._recent(COMPANIES, "modified_us", shown)),
             Endpoint("GET", f"{base}/recent/created", self._recent(COMPANIES, "created_us", shown)),
-            Endpoint("POST", base, _worded(lambda c: self._create(COMPANIES, c, shown))),
+            Endpoint("POST", base, worded(lambda c: self._create(COMPANIES, c, shown))),
             Endpoint("GET", f"{base}/{{id}}", lambda c: (200, shown([self._find(COMPANIES, c)], None)[0])),
-            Endpoint("PUT", f"{base}/{{id}}", _worded(lambda c: self._update(COMPANIES, c, shown))),
+            Endpoint("PUT", f"{base}/{{id}}", worded(lambda c: self._update(COMPANIES, c, shown))),
             Endpoint("DELETE", f"{base}/{{id}}", self._delete_company),
         ]
 
@@ -97,9 +95,9 @@ class LegacyRoutes:
             Endpoint("GET", f"{base}/paged", self._deal_page),
             Endpoint("GET", f"{base}/recent/modified", self._recent(DEALS, "modified_us", shown)),
             Endpoint("GET", f"{base}/recent/created", self._recent(DEALS, "created_us", shown)),
-            Endpoint("POST", base, _worded(lambda c: self._create(DEALS, c, shown))),
+            Endpoint("POST", base, worded(lambda c: self._create(DEALS, c, shown))),
             Endpoint("GET", f"{base}/{{id}}", lambda c: (200, shown([self._find(DEALS, c)], None)[0])),
-            Endpoint("PUT", f"{base}/{{id}}", _worded(lambda c: self._update(DEALS, c, shown))),
+            Endpoint("PUT", f"{base}/{{id}}", worded(lambda c: self._update(DEALS, c, shown))),
             Endpoint("DELETE", f"{base}/{{id}}", self._delete_deal),
         ]
 
@@ -133,9 +131,7 @@ class LegacyRoutes:
 
     def _page(self, object: str, call: Call, name: str, offset_name: str, most: int) -> tuple[list[Record], bool, int]:
         """Return a page by id, whether more follow, and the offset of the next: the last id of this one."""
-        limit, offset = min(call.whole(name, PAGE), most), call.whole(offset_name, 0)
-        if limit < 1:
-            raise invalid(f"{name} must be 1 at least.")
+        limit, offset = page_bounds(call, name, offset_name, most)
         found = self._state.scan(object, where=f"{NUMBER} > ?", params=[offset], order=NUMBER, limit=limit + 1)
         page = found[:limit]
         return page, len(found) > limit, int(page[-1].id) if page else offset
@@ -161,8 +157,8 @@ class LegacyRoutes:
 
     def _recent_contacts(self, column: str) -> Handler:
         def answer(call: Call) -> Answer:
-            limit, before = min(call.whole("count", 20), MOST_CONTACTS), call.whole("timeOffset", 0)
-            vid = call.whole("vidOffset", 0)
+            limit, vid = page_bounds(call, "count", "vidOffset", MOST_CONTACTS)
+            before = call.whole("timeOffset", 0)
             where, params = "", list[Any]()
             if before:
                 where = f"{column} < ? OR ({column} < ? AND {NUMBER} < ?)"
@@ -181,9 +177,9 @@ class LegacyRoutes:
         """Make the handler that lists what was changed or created since a moment, latest first, 10,000 at most."""
 
         def answer(call: Call) -> Answer:
-            limit, offset = min(call.whole("count", PAGE), MOST_RECENT), call.whole("offset", 0)
-            if limit < 1 or offset >= WINDOW:
-                raise invalid(f"count must be 1 at least, and offset below {WINDOW}.")
+            limit, offset = page_bounds(call, "count", "offset", MOST_RECENT)
+            if offset >= WINDOW:
+                raise invalid(f"The offset must be below {WINDOW}.")
             where, params = f"{column} >= ?", [call.whole("since", 0) * 1000]
             total = self._state.count(object, where=where, params=params)
             order = f"{column} DESC, {NUMBER}"
@@ -249,27 +245,3 @@ def _given(call: Call) -> dict[str, Any]:
     """Return the properties of a request as v3 has them; each is {"property" (contacts) or "name", "value"}."""
     sent = mappings(call.mapping(), "properties")
     return {"properties": {str(one.get("property") or one.get("name") or ""): one.get("value") for one in sent}}
-
-
-def _worded(act: Handler) -> Handler:
-    """Let refusals of a write be worded as of old: validationResults, and the profile that has an address already."""
-
-    def answer(call: Call) -> Answer:
-        try:
-            return act(call)
-        except Refusal as refused:
-            raise Refusal(refused.status, _old_words(refused), refused.headers) from None
-
-    return answer
-
-
-def _old_words(refused: Refusal) -> Mapping[str, Any]:
-    message = str(refused.body.get("message"))
-    if message.startswith(BAD_VALUES):
-        results = orjson.loads(message.removeprefix(BAD_VALUES))
-        return {"status": "error", "message": "Property values were not valid", "validationResults": results}
-    said, _, id = message.partition(". Existing ID: ")
-    if refused.status == 409 and said.startswith("Contact "):
-        profile = {"vid": int(id), "isNew": False}
-        return {"status": "error", "message": said, "error": "CONTACT_EXISTS", "identityProfile": profile}
-    return refused.body

@@ -85,6 +85,12 @@ class ServiceRoutes:
             Endpoint("GET", access, lambda c: (200, gate.describe(c.params["token"])), open=True),
             Endpoint("GET", refresh, lambda c: (200, gate.describe_refresh(c.params["token"])), open=True),
             Endpoint("DELETE", refresh, silent(lambda c: gate.end_refresh(c.params["token"])), open=True),
+            Endpoint(
+                "POST",
+                "/oauth/v2/private-apps/get/access-token-info",
+                lambda c: (200, gate.describe_private(c.mapping())),
+                open=True,
+            ),
             Endpoint("POST", "/oauth/v3/token", lambda c: (200, gate.token_by_v3(c.form())), open=True),
             Endpoint("POST", "/oauth/v3/token/introspect", lambda c: (200, gate.introspect(c.form())), open=True),
             Endpoint("POST", "/oauth/v3/token/revoke", self._revoke, open=True),

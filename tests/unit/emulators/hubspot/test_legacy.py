@@ -10,6 +10,7 @@ from tests.unit.emulators.hubspot.inside import Inside
 
 CONTACT, CONTACTS = "/contacts/v1/contact", "/contacts/v1/lists"
 COMPANIES, DEALS = "/companies/v2/companies", "/deals/v1/deal"
+ENGAGEMENTS = "/engagements/v1/engagements"
 
 
 def given(**values: Any) -> dict[str, Any]:
@@ -137,6 +138,59 @@ def test_definitions(inside: Inside) -> None:
 
 
 def test_what_else_there_was_is_named(inside: Inside) -> None:
-    for path in ("/engagements/v1/engagements/paged", f"{CONTACTS}/7/contacts/all", "/forms/v2/forms"):
+    for path in (
+        "/engagements/v1/engagements/associated/CONTACT/5/paged",
+        f"{CONTACTS}/7/contacts/all",
+        "/forms/v2/forms",
+    ):
         answer = inside.send("GET", path)
         assert answer.status == 501 and path in answer.body["message"]
+
+
+@pytest.mark.fact("hubspot:legacy_engagements")
+def test_engagements_of_all_types_have_one_shape(inside: Inside) -> None:
+    contact = int(inside.create(email="a@x.test"))
+    links = {"contactIds": [contact], "companyIds": [], "ownerIds": []}
+    noted: dict[str, dict[str, Any]] = {
+        "NOTE": {"body": "hello"},
+        "TASK": {"body": "b", "subject": "s", "status": "NOT_STARTED", "forObjectType": "CONTACT"},
+        "CALL": {"durationMilliseconds": 5000, "status": "COMPLETED"},
+        "MEETING": {"title": "m", "startTime": 1_770_000_000_000},
+    }
+    ids = []
+    for type, metadata in noted.items():
+        inside.advance(1)
+        engagement = {"active": True, "type": type, "ownerId": 62510002, "timestamp": 1_769_000_000_000}
+        made = inside.post(ENGAGEMENTS, {"engagement": engagement, "associations": links, "metadata": metadata})
+        ids.append(made["engagement"]["id"])
+        told = made["metadata"]
+        assert {key: int(told[key]) if isinstance(metadata[key], int) else told[key] for key in metadata} == metadata
+        assert made["engagement"]["ownerId"] == 62510002 and made["engagement"]["timestamp"] == 1_769_000_000_000
+        assert made["associations"]["contactIds"] == [contact] and made["associations"]["companyIds"] == []
+        assert inside.get(f"{ENGAGEMENTS}/{ids[-1]}") == made
+    first = inside.get(f"{ENGAGEMENTS}/paged?limit=3")
+    assert [one["engagement"]["id"] for one in first["results"]] == ids[:3] and first["hasMore"] is True
+    rest = inside.get(f"{ENGAGEMENTS}/paged?limit=3&offset={first['offset']}")
+    assert [one["engagement"]["id"] for one in rest["results"]] == ids[3:] and rest["hasMore"] is False
+    inside.advance(1)
+    changed = inside.send("PATCH", f"{ENGAGEMENTS}/{ids[0]}", {"engagement": {}, "metadata": {"body": "changed"}})
+    assert changed.status == 200 and changed.body["metadata"] == {"body": "changed"}
+    recent = inside.get(f"{ENGAGEMENTS}/recent/modified?count=2")
+    assert [one["engagement"]["id"] for one in recent["results"]] == [ids[0], ids[3]] and recent["total"] == 4
+    assert inside.send("DELETE", f"{ENGAGEMENTS}/{ids[0]}").status == 204
+    assert inside.send("GET", f"{ENGAGEMENTS}/{ids[0]}").status == 404
+
+
+def test_what_is_not_known_of_engagements_is_refused(inside: Inside) -> None:
+    note = {"engagement": {"type": "NOTE"}, "metadata": {"body": "x"}}
+    id = inside.post(ENGAGEMENTS, note)["engagement"]["id"]
+    email = {"engagement": {"type": "EMAIL"}, "metadata": {"subject": "x"}}
+    assert inside.refused("POST", ENGAGEMENTS, email) == (501, "NOT_EMULATED")
+    assert inside.refused("POST", ENGAGEMENTS, note | {"metadata": {"colour": "x"}}) == (501, "NOT_EMULATED")
+    moved = {"associations": {"contactIds": [1]}}
+    assert inside.refused("PATCH", f"{ENGAGEMENTS}/{id}", moved) == (
+        501,
+        "NOT_EMULATED",
+    )
+    assert inside.refused("POST", ENGAGEMENTS, {"engagement": {"type": "DREAM"}}) == (400, "VALIDATION_ERROR")
+    assert inside.refused("POST", ENGAGEMENTS, {"engagement": {"type": "CALL", "ownerId": 5}})[0] == 400

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.emulators.hubspot.inside import OBJECTS, Inside, to
+from tests.unit.emulators.hubspot.inside import OBJECTS, TOKEN, Inside, to
 
 NOON = "2026-03-01T12:00:00Z"
 
@@ -98,3 +98,16 @@ def test_oauth_v3_tells_what_a_token_is_for(inside: Inside) -> None:
         for path in ("/oauth/v3/token", "/oauth/2026-03/token"):
             assert inside.send("POST", path, form=body, token=None).body["token_use"] == use
         assert "token_use" not in inside.send("POST", "/oauth/v1/token", form=body, token=None).body
+
+
+@pytest.mark.fact("hubspot:private_token_info")
+def test_a_private_token_tells_whose_it_is(inside: Inside) -> None:
+    path = "/oauth/v2/private-apps/get/access-token-info"
+    told = inside.post(path, {"tokenKey": TOKEN})
+    assert (
+        told["hubId"] == inside.get("/account-info/v3/details")["portalId"]
+        and "crm.objects.contacts.read" in told["scopes"]
+    )
+    owner = inside.get(f"/crm/v3/owners/{told['userId']}?idProperty=userId&archived=false")
+    assert owner["email"] == "person@emulator.test"
+    assert inside.send("POST", path, {"tokenKey": "pat-na1-other"}).status == 404
