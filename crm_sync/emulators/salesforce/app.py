@@ -36,7 +36,7 @@ from crm_sync.emulators.salesforce.outbound import Outbound, OutboundMessages
 from crm_sync.emulators.salesforce.rest import Rest
 from crm_sync.emulators.salesforce.schema import Org
 from crm_sync.emulators.salesforce.screen import OrgDesk
-from crm_sync.emulators.salesforce.soap import Soap
+from crm_sync.emulators.salesforce.soap.service import Soap
 from crm_sync.emulators.settings import EmulatorSettings
 from crm_sync.emulators.state import State
 
@@ -57,7 +57,7 @@ class Front:
         self.grants = Grants(self.doorman)
         self.hooks = Hooks(state, faults, OutboundMessages(self.org, settings.url), settings.ca_bundle)
         self.rest = Rest(self.org, self.doorman, Outbound(self.org, self.hooks), settings.url)
-        self.soap = Soap(self.grants, self.rest.records)
+        self.soap = Soap(self.grants, self.rest)
         self.first = FirstBulk(self.rest.jobs, self.doorman, self.rest.mischief)
         state.after_restore(self.rest.jobs.resume)
         self.rest.jobs.resume()
@@ -83,9 +83,12 @@ class Front:
 
     async def soap_call(self, request: Request) -> Response:
         kind, version = request.path_params["kind"], request.path_params["version"]
-        body = await request.body()
         if kind not in ("u", "c"):
             return respond(elsewhere(request))
+        try:
+            body = await body_of(request)
+        except Failure as failure:
+            return respond(failed(failure.status, failure.problems))
         status, text = await run_in_threadpool(self.soap.answer, kind, version, body)
         return Response(text, status, media_type="text/xml;charset=UTF-8")
 
