@@ -55,7 +55,7 @@ class Aggregation:
         groups, outputs, where = self._steps(table, options["$apply"], call.aliases(), where)
         self._limit(table, where)
         rows = self._rows(table, groups, outputs, where, self._order(options.get("$orderby"), groups, outputs))
-        if options.get("$top", "").isdigit():
+        if options.get("$top", "").isdecimal():
             rows = rows[: int(options["$top"])]
         wanted = Wanted(call.preferences().get("odata.include-annotations"))
         shown = [result_row([*groups, *outputs], row, formatted=wanted.formatted) for row in rows]

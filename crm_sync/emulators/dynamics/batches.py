@@ -143,7 +143,10 @@ def _request(outer: Call, message: bytes, *, nested: bool) -> Call:
     if nested and method == "GET":
         raise payload_error("A change set cannot hold a GET.")
     headers, body = _headers(rest)
-    parts = urlsplit(target)
+    try:
+        parts = urlsplit(target)
+    except ValueError as error:
+        raise payload_error(f"A part of a $batch has no address: {error}.") from None
     path = ANY_SERVICE_PATH.sub("", parts.path, count=1)
     if path.startswith("$batch"):
         raise payload_error("A $batch cannot hold another.")

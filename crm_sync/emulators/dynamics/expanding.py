@@ -42,10 +42,10 @@ class Expansion:
         return f"{self.name}({','.join(inner)})"
 
 
-def expansions(text: str | None) -> tuple[Expansion, ...]:
-    """Parse an $expand. Raises ODataError 400."""
-    found = tuple(_expansion(one) for one in split_outside(text or "", ","))
-    if sum(1 for _ in _all(found)) > MOST:
+def expansions(text: str | None, depth: int = 0) -> tuple[Expansion, ...]:
+    """Parse an $expand, which stands in `depth` others. Raises ODataError 400."""
+    found = () if depth > MOST else tuple(_expansion(one, depth) for one in split_outside(text or "", ","))
+    if depth > MOST or sum(1 for _ in _all(found)) > MOST:
         raise ODataError(400, "0x80060888", f"The number of $expand options exceeds the maximum of {MOST}.")
     return found
 
@@ -56,7 +56,7 @@ def _all(found: Sequence[Expansion]) -> Iterator[Expansion]:
         yield from _all(one.nested)
 
 
-def _expansion(text: str) -> Expansion:
+def _expansion(text: str, depth: int) -> Expansion:
     name, bracket, rest = text.partition("(")
     name = name.strip()
     if not bracket:
@@ -71,7 +71,7 @@ def _expansion(text: str) -> Expansion:
         if option not in KNOWN or not equals:
             raise ODataError(400, "0x80060888", f"The query option '{option}' is not supported in $expand.")
         options[option] = value
-    return Expansion(name, options, expansions(options.get("$expand")))
+    return Expansion(name, options, expansions(options.get("$expand"), depth + 1))
 
 
 class Expander:
@@ -180,7 +180,7 @@ class Expander:
         chosen = one.options.get("$orderby")
         order = Order(self._tables, other, ordering(other, chosen) if chosen else [])
         size = min(paged or PAGE_ROWS, PAGE_ROWS) if nested else PAGE_ROWS
-        limit = min(size, int(one.options["$top"])) if one.options.get("$top", "").isdigit() else size
+        limit = min(size, int(one.options["$top"])) if one.options.get("$top", "").isdecimal() else size
         filter = one.options.get("$filter")
         narrowed = Compiler(self._tables, (), self._state.now_us()).where(other, parse(filter)) if filter else None
         following = [f"{name}={quote(text, safe=_PLAIN)}" for name, text in one.options.items() if name != "$top"]
@@ -220,4 +220,4 @@ def members(table: Table, link: Collection, id: str) -> Condition:
 def page_size(call: Call) -> int:
     """Return the page size that a client prefers, at most Dataverse's own."""
     text = call.preferences().get("odata.maxpagesize", "")
-    return min(int(text), PAGE_ROWS) if text.isdigit() and int(text) > 0 else PAGE_ROWS
+    return min(int(text), PAGE_ROWS) if text.isdecimal() and int(text) > 0 else PAGE_ROWS

@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 
 from crm_sync.emulators.dynamics.annotations import CRM, FORMATTED, Annotator, context
 from crm_sync.emulators.dynamics.conditions import condition
+from crm_sync.emulators.dynamics.expressions import MOST_CONDITIONS, too_many_conditions
 from crm_sync.emulators.dynamics.fetch_aggregates import aggregated
 from crm_sync.emulators.dynamics.filters import Condition, Place, fold
 from crm_sync.emulators.dynamics.paging import PAGE_ROWS
@@ -21,6 +22,7 @@ from crm_sync.emulators.dynamics.tables import Column, Table, Tables
 from crm_sync.emulators.state import Record, State
 
 MOST_LINKS: Final = 15
+MOST_DIGITS: Final = 9
 Element = ET.Element
 
 
@@ -85,6 +87,8 @@ class Fetching:
     # -- the plan
 
     def _plan(self, table: Table, entity: Element) -> Plan:
+        if len(entity.findall(".//condition")) + len(entity.findall(".//link-entity")) > MOST_CONDITIONS:
+            raise too_many_conditions()
         plan = Plan([Node(table, "record", "", entity)], [], [], [])
         self._link(plan, plan.nodes[0])
         if len(plan.nodes) > MOST_LINKS + 1:
@@ -230,7 +234,7 @@ def _column(table: Table, name: str | None) -> Column:
 
 def _whole(element: Element, name: str, default: int) -> int:
     text = element.get(name, str(default))
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or len(text) > MOST_DIGITS or int(text) < 1:
         raise _bad(f"{name} is '{text}'; a whole number is needed")
     return int(text)
 

@@ -190,7 +190,7 @@ def _only(options: Mapping[str, str], known: set[str] | frozenset[str]) -> None:
 
 def _whole(options: Mapping[str, str], name: str) -> int:
     text = options[name]
-    if not text.isdigit():
+    if not text.isdecimal():
         raise ODataError(
             400, "0x80060888", f"Invalid value '{text}' for {name} query option found. A whole number is needed."
         )

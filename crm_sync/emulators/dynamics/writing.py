@@ -25,6 +25,9 @@ acting: ContextVar[str | None] = ContextVar("acting", default=None)
 BY_ITSELF: Final = frozenset({"createdby", "modifiedby", "ownerid", "owninguser", "owningbusinessunit"})
 """Lookups that deleting a row never clears: users and business units are not deleted."""
 
+STATES: Final = ("statecode", "statuscode")
+"""Columns that are never empty: null stands for what they have, or get by themselves."""
+
 Tell = Callable[[str, Record, Record | None, Collection[str]], None]
 
 
@@ -61,8 +64,8 @@ class Writer:
         """Change a row. Raises ODataError."""
         with self._state.transaction():
             self._troubles.strike(table, record.id)
-            values = change.values
-            if "statecode" in values or "statuscode" in values:
+            values = {name: value for name, value in change.values.items() if value is not None or name not in STATES}
+            if any(name in values for name in STATES):
                 values = self._state_change(table, record, values)
             values = {**values, **self._touched(table, {**record.values, **values}, record)}
             if detect:
@@ -178,7 +181,7 @@ class Writer:
             for one in table.columns.values()
             if one.declaration.default is not None
         }
-        values |= change.values
+        values |= {name: value for name, value in change.values.items() if value is not None or name not in STATES}
         for column in table.columns.values():
             if column.declaration.required and values.get(column.logical) is None:
                 raise ODataError(
