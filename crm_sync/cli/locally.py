@@ -90,6 +90,8 @@ def emulate(
     named = dict(one.partition("=")[::2] for one in connection or ())
     chosen = list(named) or only or list(CRMS)
     strangers = [crm for crm in named.values() or chosen if crm not in CRMS]
+    if "" in named.values() and not env:
+        raise BadSettings("--connection has a name alone; expected <name>=<crm> such as eu=hubspot.")
     if strangers and not env:
         raise BadSettings(f"There is no emulator {strangers[0]!r}; expected some of {', '.join(CRMS)}.")
     state_dir = Settings.load().state_dir

@@ -51,7 +51,10 @@ def planned(given: argparse.Namespace) -> Plan:
     """Return what the command line asks for. Raises ValueError that says what a person must change."""
     connections = {crm: crm for crm in given.only.split(",") if crm}
     if given.connection:
-        connections = dict(_pairs(given.connection, "--connection", "<name>=<crm> such as eu=hubspot"))
+        named = list(_pairs(given.connection, "--connection", "<name>=<crm> such as eu=hubspot"))
+        connections = dict(named)
+        if len(named) > len(connections):
+            raise ValueError(f"--connection names one of {', '.join(connections)} twice; expected a name for each.")
     unknown = [crm for crm in connections.values() if crm not in CRMS]
     if unknown or not connections:
         option = "--connection" if given.connection else "--only"

@@ -278,7 +278,11 @@ async def _run(plan: Plan, running: list[Running], bundle: Path) -> None:
         try:
             led = await crossroads.start(plan.crossroads)
         except OSError as error:
-            raise CannotServe(f"Port {plan.crossroads} for --crossroads cannot be opened ({error.strerror}).") from None
+            reason = os.strerror(error.errno) if error.errno else error
+            raise CannotServe(
+                f"Port {plan.crossroads} for --crossroads cannot be opened ({reason}). Stop what listens there, or "
+                "choose another; 0 is a free one."
+            ) from None
     tasks = [asyncio.create_task(one.server.serve(sockets=[one.socket])) for one in running]
     while not all(one.server.started for one in running):
         if any(task.done() for task in tasks):

@@ -39,6 +39,7 @@ def test_the_three_are_served_unless_told_otherwise() -> None:
     ("options", "told"),
     [
         (["--connection", "eu=sugar"], "--connection names sugar; expected some of salesforce"),
+        (["--connection", "eu=hubspot", "--connection", "eu=salesforce"], "--connection names one of eu twice"),
         (["--connection", "eu"], "expected <name>=<crm> such as eu=hubspot"),
         (["--connection", "../eu=hubspot"], "expected a-z, 0-9 and _"),
         (["--connection", "salesforce=hubspot"], "not another CRM's name"),

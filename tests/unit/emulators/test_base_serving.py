@@ -212,6 +212,24 @@ def test_a_person_at_the_screen(site: Site) -> None:
     assert site.http.post(f"{base}/delete", json={"object": "c", "id": id}, timeout=10).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "told"),
+    [
+        ("GET", "", None, 404, "GET /__emulator__/ is none of /__emulator__/: faults (POST, GET, DELETE), faults/log"),
+        ("PUT", "clock", None, 404, "PUT /__emulator__/clock is none of"),
+        ("POST", "faults", "x", 400, "the body cannot be read as JSON: "),
+        ("POST", "faults", '{"action": "nope"}', 400, "unknown action 'nope'; expected one of status, "),
+        ("POST", "create", '{"values": {}}', 400, "found values; expected 'object', which is missing or unknown"),
+        ("POST", "edit", '{"object": "c", "id": "7"}', 404, "no live c with id 7"),
+    ],
+)
+def test_the_control_api_says_what_it_expected(
+    site: Site, method: str, path: str, body: str | None, status: int, told: str
+) -> None:
+    answer = site.http.request(method, f"{site.url}/__emulator__/{path}", data=body, timeout=10)
+    assert (answer.status_code, answer.json()["error"][: len(told)]) == (status, told)
+
+
 def test_the_ca_outlives_a_restart_and_keys_are_private(tmp_path: Path) -> None:
     first = [path.read_bytes() for path in certificates(tmp_path)]
     assert [path.read_bytes() for path in certificates(tmp_path)] == first
@@ -327,5 +345,7 @@ def test_an_unusable_directory_is_one_clear_message(tmp_path: Path, capsys: pyte
     (tmp_path / "state" / "salesforce.sqlite").mkdir(parents=True)
     assert main(["--state", str(tmp_path / "state"), "--seed", "1"]) == 2
     assert str(tmp_path / "state") in capsys.readouterr().err
+    with pytest.raises(CannotServe, match=r"^--only names sugar; expected some of salesforce, hubspot, dynamics\.$"):
+        EmulatorProcess(tmp_path / "other", ["sugar"]).start()
     with pytest.raises(CannotServe, match="Choose another"):
         EmulatorProcess(tmp_path / "file").start()
