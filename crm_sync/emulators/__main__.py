@@ -67,6 +67,8 @@ def planned(given: argparse.Namespace) -> Plan:
         if name not in connections or not number.isdigit() or not 0 < int(number) < 65536:
             raise ValueError(f"Found --port {name}={number}; expected <name>=<number> of {', '.join(connections)}.")
         ports[name] = int(number)
+    if given.crossroads is not None and not 0 <= given.crossroads < 65536:
+        raise ValueError(f"Found --crossroads {given.crossroads}; expected a port, or 0 for a free one.")
     kinds = [*dict.fromkeys([*CRMS, *connections])]
     return Plan(
         given.state,

@@ -45,6 +45,7 @@ def test_the_three_are_served_unless_told_otherwise() -> None:
         (["--connection", "salesforce=hubspot"], "not another CRM's name"),
         (["--port", "eu=1"], "expected <name>=<number> of salesforce"),
         (["--port", "hubspot=99999"], "expected <name>=<number>"),
+        (["--crossroads", "99999"], "Found --crossroads 99999; expected a port"),
         (["--faults", "absent.toml"], "absent.toml cannot be read"),
         (["--declarations", "absent.toml"], "absent.toml cannot be read"),
     ],
