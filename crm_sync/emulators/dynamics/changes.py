@@ -53,7 +53,6 @@ class Bodies:
     def read(self, table: Table, body: Mapping[str, Any], *, creating: bool) -> Change:
         """Check a request body. Raises ODataError."""
         out = Change()
-        collections = self._tables.collections(table.logical)
         for name, value in body.items():
             if name.endswith("@odata.bind"):
                 self._bind(table, name.removesuffix("@odata.bind"), value, out, creating=creating)
@@ -64,8 +63,9 @@ class Bodies:
                 if _writable(column, creating=creating):
                     other = self._tables.table(target)
                     out.parents.append((column, other, self.read(other, value, creating=True)))
-            elif name in collections and isinstance(value, list):
-                self._children(table, collections[name], value, out, creating=creating)
+            elif isinstance(value, list) and name in self._tables.collections(table.logical):
+                collection = self._tables.collections(table.logical)[name]
+                self._children(table, collection, value, out, creating=creating)
             else:
                 self._column(table, name, value, out, creating=creating)
         return out

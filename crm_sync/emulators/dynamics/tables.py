@@ -98,9 +98,20 @@ class Table:
         return found
 
     @cached_property
-    def money(self) -> bool:
-        """Tell whether it has columns of money, and so a currency."""
-        return any(one.kind == "Money" for one in self.columns.values())
+    def money(self) -> tuple[str, ...]:
+        """Return the logical names of its columns of money; with any it has a currency."""
+        return tuple(one.logical for one in self.columns.values() if one.kind == "Money")
+
+    @cached_property
+    def defaults(self) -> Mapping[str, Any]:
+        """Return logical name -> the value that a new row has by itself."""
+        every = ((one.logical, one.declaration.default) for one in self.columns.values())
+        return {name: default for name, default in every if default is not None}
+
+    @cached_property
+    def required(self) -> tuple[str, ...]:
+        """Return the logical names of the columns that no row is without."""
+        return tuple(one.logical for one in self.columns.values() if one.declaration.required)
 
 
 class Tables:

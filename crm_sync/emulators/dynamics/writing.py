@@ -176,17 +176,11 @@ class Writer:
     # -- what Dataverse fills in
 
     def _completed(self, table: Table, change: Change) -> dict[str, Any]:
-        values = {
-            one.logical: one.declaration.default
-            for one in table.columns.values()
-            if one.declaration.default is not None
-        }
+        values = dict(table.defaults)
         values |= {name: value for name, value in change.values.items() if value is not None or name not in STATES}
-        for column in table.columns.values():
-            if column.declaration.required and values.get(column.logical) is None:
-                raise ODataError(
-                    400, "0x80040200", f"The required field '{column.logical}' of {table.logical} is missing."
-                )
+        for name in table.required:
+            if values.get(name) is None:
+                raise ODataError(400, "0x80040200", f"The required field '{name}' of {table.logical} is missing.")
         if "statuscode" in values and "statecode" in values:
             values["statecode"] = self._state_of(table, values)
         if table.logical == "incident" and not values.get("ticketnumber"):
@@ -204,11 +198,7 @@ class Writer:
         who = acting.get()
         if who is not None:
             out["modifiedby"] = who
-        if (
-            table.money
-            and not values.get("transactioncurrencyid")
-            and any(values.get(one.logical) is not None for one in table.columns.values() if one.kind == "Money")
-        ):
+        if not values.get("transactioncurrencyid") and any(values.get(name) is not None for name in table.money):
             out["transactioncurrencyid"] = self._tables.currency
         if table.logical == "annotation" and (before is None or before.values.get("documentbody") != _body(values)):
             out |= _document(values)
