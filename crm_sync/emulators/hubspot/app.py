@@ -121,7 +121,7 @@ class Front:
             if scopes is not None and not set(wanted) & set(scopes):
                 raise missing(wanted)
             if one.writes and traits.get("read_only"):
-                raise not_supported(f"{call.method} {call.path}: HubSpot's API only reads {object}")
+                raise not_supported(f"{call.method} {call.path}: {object} are only read")
         return headers
 
 

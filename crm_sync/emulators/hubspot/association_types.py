@@ -82,10 +82,11 @@ class AssociationTypes:
     def __init__(self, state: State, catalog: Catalog) -> None:
         self._state, self._catalog = state, catalog
         self._standard = _standard()
-        self._load()
-        state.after_restore(self._load)
+        self.reload()
+        state.after_restore(self.reload)
 
-    def _load(self) -> None:
+    def reload(self) -> None:
+        """Read the types of users anew."""
         own = [Kind(**one) for one in self._state.get_meta("association-types", [])]
         self._of_pair: dict[tuple[str, str], dict[int, Kind]] = {}
         for one in [*self._standard, *own]:
@@ -93,7 +94,7 @@ class AssociationTypes:
 
     def _keep(self, kinds: Iterable[Kind]) -> None:
         self._state.set_meta("association-types", [asdict(one) for one in kinds])
-        self._load()
+        self.reload()
 
     def _own(self) -> list[Kind]:
         return [one for pair in self._of_pair.values() for one in pair.values() if one.category == USER]

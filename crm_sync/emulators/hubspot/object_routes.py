@@ -121,7 +121,9 @@ class ObjectRoutes:
 
     def _merge(self, call: Call) -> Answer:
         given: Mapping[str, Any] = call.mapping()
-        ids = str(given.get("primaryObjectId")), str(given.get("objectIdToMerge"))
+        ids = str(given.get("primaryObjectId") or ""), str(given.get("objectIdToMerge") or "")
+        if not all(ids):
+            raise invalid("Invalid input JSON: primaryObjectId and objectIdToMerge must be set.")
         return 200, self._records.show(self._writer.merge(call.object(), *ids))
 
     def _erase(self, call: Call) -> Answer:

@@ -91,15 +91,23 @@ class Schemas:
             "updatedAt": now, "fullyQualifiedName": f"p{PORTAL_ID}_{name}", "portalId": PORTAL_ID,
             **{key: given[key] for key in CHANGEABLE if given.get(key) is not None},
         }  # fmt: skip
-        with self._state.transaction():
-            self._catalog.keep_custom(object, raw)
-            group = self._catalog.traits(object)["group"]
-            for one in properties:
-                self._definitions.create(object, {"groupName": group, **one})
-            wanted = [self._catalog.resolve(str(one)) for one in texts(given, "associatedObjects")]
-            for other in dict.fromkeys([*wanted, *BY_DEFAULT]):
-                self._types.connect(object, other, f"{object}_to_{self._catalog.singular(other)}")
+        try:
+            with self._state.transaction():
+                self._make(object, raw, given)
+        except Exception:  # what was taken back in the state is still known in memory
+            self._catalog.reload()
+            self._types.reload()
+            raise
         return self.get(object)
+
+    def _make(self, object: str, raw: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+        self._catalog.keep_custom(object, raw)
+        group = self._catalog.traits(object)["group"]
+        for one in mappings(given, "properties"):
+            self._definitions.create(object, {"groupName": group, **one})
+        wanted = [self._catalog.resolve(str(one)) for one in texts(given, "associatedObjects")]
+        for other in dict.fromkeys([*wanted, *BY_DEFAULT]):
+            self._types.connect(object, other, f"{object}_to_{self._catalog.singular(other)}")
 
     def _check_names(self, given: Mapping[str, Any], names: set[str]) -> None:
         used = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.unit.emulators.hubspot.inside import OBJECTS, TOKEN, Inside, to
@@ -111,3 +113,32 @@ def test_a_private_token_tells_whose_it_is(inside: Inside) -> None:
     owner = inside.get(f"/crm/v3/owners/{told['userId']}?idProperty=userId&archived=false")
     assert owner["email"] == "person@emulator.test"
     assert inside.send("POST", path, {"tokenKey": "pat-na1-other"}).status == 404
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"properties": [{"name": "vin", "label": "VIN", "type": "dream", "fieldType": "text"}]},
+              {"associatedObjects": ["UNICORN"]}],
+)  # fmt: skip
+def test_a_schema_that_was_refused_leaves_nothing_behind(inside: Inside, wrong: dict[str, Any]) -> None:
+    path, name = "/crm/v3/schemas", {"singular": "Car", "plural": "Cars"}
+    good = {
+        "name": "car", "labels": name, "requiredProperties": ["vin"],
+        "properties": [{"name": "vin", "label": "VIN", "type": "string", "fieldType": "text"}],
+    }  # fmt: skip
+    assert inside.refused("POST", path, good | wrong) == (400, "VALIDATION_ERROR")
+    assert inside.get(path)["results"] == []
+    assert inside.refused("GET", f"{OBJECTS}/car") == (400, "VALIDATION_ERROR")
+    assert inside.send("GET", "/crm/v4/associations/contacts/car/labels").status == 400
+    assert inside.send("POST", path, good).status == 201
+    assert inside.create("car", vin="1")
+
+
+def test_a_merge_names_both_records(inside: Inside) -> None:
+    id = inside.create(email="a@x.test")
+    for body in ({}, {"primaryObjectId": id}, {"objectIdToMerge": id}):
+        assert inside.refused("POST", f"{OBJECTS}/contacts/merge", body) == (400, "VALIDATION_ERROR")
+
+
+def test_an_upsert_shows_its_key(inside: Inside) -> None:
+    shown = inside.batch("contacts", "upsert", {"id": "a@x.test", "idProperty": "email", "properties": {"city": "Ulm"}})
+    assert shown.body["results"][0]["properties"]["email"] == "a@x.test"
