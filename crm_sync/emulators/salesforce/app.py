@@ -236,7 +236,7 @@ def address(rest: str) -> tuple[float, str]:
     match = VERSION.fullmatch(rest.strip("/"))
     if match is None:
         return 0.0, rest
-    path = match[2] or ""
+    path = (match[2] or "").lstrip("/")
     nested = NESTED.fullmatch(path)
     return float(match[1]), nested[1] if nested else path
 

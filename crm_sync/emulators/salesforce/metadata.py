@@ -53,7 +53,6 @@ def resources(url: str, call: Call) -> Answer:
 def flags(org: Org, call: Call, sobject: str) -> dict[str, Any]:
     """Return what the list of objects says of one."""
     base = f"{call.base}/sobjects/{sobject}"
-    fixed = bool(org.label(sobject, "undeletable"))
     urls = {"sobject": base, "describe": f"{base}/describe", "rowTemplate": f"{base}/{{ID}}"}
     return {
         "name": sobject,
@@ -62,7 +61,7 @@ def flags(org: Org, call: Call, sobject: str) -> dict[str, Any]:
         "keyPrefix": org.label(sobject, "prefix"),
         **dict.fromkeys(TRUE, True),
         **dict.fromkeys(FALSE, False),
-        **(dict.fromkeys(("deletable", "undeletable"), False) if fixed else {}),
+        **dict.fromkeys(org.never(sobject), False),
         "mergeable": bool(org.label(sobject, "merges")),
         "custom": sobject.endswith("__c"),
         **dict.fromkeys(EMPTY, None),

@@ -133,6 +133,9 @@ class Records:
     def _admit(self, sobject: str, values: Mapping[str, Any], *, allow_save: bool = False) -> None:
         """Hold a new record to the org's rules, before it is given an id. Raises Invalid."""
         self.mischief.write(sobject)
+        if "createable" in self.org.never(sobject):
+            text = f"entity type cannot be inserted: {sobject}"
+            raise Invalid(Problem("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", text, ()))
         check(self.org, sobject, values, creating=True)
         self.mischief.create(sobject)
         if not allow_save and self.org.faults.strike("duplicate_rule", object=sobject):
