@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 import orjson
@@ -100,7 +101,7 @@ def shown(column: Column) -> Callable[[Record], Any]:
     return money
 
 
-def decimal(value: float, digits: int = 4) -> orjson.Fragment:
+def decimal(value: float | Decimal, digits: int = 4) -> orjson.Fragment:
     """Return a number with its digits behind the point, as Dataverse writes money and sums."""
     return orjson.Fragment(f"{value:.{digits}f}".encode())
 

@@ -190,6 +190,14 @@ def test_counts_stop_at_a_page(here: Local, monkeypatch: pytest.MonkeyPatch) -> 
     assert here.call("GET", "contacts/$count").content == b"\xef\xbb\xbf3"
 
 
+@pytest.mark.fact("dynamics:apply", "dynamics:money")
+def test_sums_of_money_are_exact(here: Local) -> None:
+    for revenue in (84460371745.97, 0.1, 0.2):
+        here.create("accounts", name="A", revenue=revenue)
+    reply = here.call("GET", "accounts?$apply=aggregate(revenue with sum as total,revenue with max as most)")
+    assert '"total":84460371746.270000000' in reply.text and '"most":84460371745.970000000' in reply.text
+
+
 @pytest.mark.fact("dynamics:next_link_options")
 def test_a_next_link_keeps_all_options_and_the_version_that_was_asked(here: Local) -> None:
     for number in range(3):
