@@ -29,7 +29,7 @@ ELSEWHERE = frozenset(
         "subscription", "subscriptions", "commerce_payment", "commerce_payments", "appointment", "appointments",
         "course", "courses", "listing", "listings", "service", "services", "user", "users", "partner_client",
         "partner_clients", "partner_service", "partner_services", "project", "projects", "contract", "contracts",
-        "conversation", "conversations", "0-11", "0-53", "0-69", "0-84", "0-85",
+        "conversation", "conversations", "form", "forms", "0-11", "0-53", "0-69", "0-84", "0-85",
         "0-86", "0-101", "0-115", "0-123", "0-142", "0-162", "0-410", "0-420", "0-421", "0-970",
     }
 )  # fmt: skip

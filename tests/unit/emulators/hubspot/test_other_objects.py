@@ -133,6 +133,11 @@ def test_a_schema_that_was_refused_leaves_nothing_behind(inside: Inside, wrong: 
     assert inside.create("car", vin="1")
 
 
+def test_forms_are_not_emulated(inside: Inside) -> None:
+    for path in ("/marketing/v3/forms", "/properties/v2/form/properties", f"{OBJECTS}/forms"):
+        assert inside.refused("GET", path) == (501, "NOT_EMULATED")
+
+
 def test_a_merge_names_both_records(inside: Inside) -> None:
     id = inside.create(email="a@x.test")
     for body in ({}, {"primaryObjectId": id}, {"objectIdToMerge": id}):
