@@ -15,7 +15,7 @@ for name in list(os.environ):
         del os.environ[name]
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
 
-# The same examples every time: what fails here fails for everybody. `make proof` draws fresh ones.
+# The same examples every time: what fails here fails for everybody. In `make proof` they follow from PROOF_SEED.
 settings.register_profile("same", derandomize=True, database=None, deadline=None)
 settings.register_profile("proof", database=None, deadline=None)
 settings.load_profile(os.environ.get("CRM_SYNC_HYPOTHESIS_PROFILE", "same"))

@@ -2,7 +2,8 @@
 
 Belongs here: support matrix, catalogue of the CRMs' faults, table fact -> test or "unverified", their counts. A test
 shows a fact with @pytest.mark.fact("<crm>:<slug>"), several allowed, on a function, a class or in `pytestmark`; marks
-are read from the source, so that nothing has to run. Not here: the text around them (docs/emulators.md).
+are read from the source, so that nothing has to run. A test of a CRM (tests/unit/emulators/<crm>) shows a fault that it
+arms by name. Not here: the text around them (docs/emulators.md).
 """
 
 from __future__ import annotations
@@ -78,6 +79,30 @@ def counts() -> str:
     return f"facts of the CRMs that a test shows: {', '.join(told)}; the others are unverified"
 
 
+@cache
+def armed(crm: str) -> dict[str, frozenset[str]]:
+    """Return test -> all texts in it, of those tests of a CRM that arm a fault."""
+    found = {}
+    for path in sorted((ROOT / "tests" / "unit" / "emulators" / crm).glob("test_*.py")):
+        module = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(module):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and _arms(node):
+                texts = (one.value for one in ast.walk(node) if isinstance(one, ast.Constant))
+                name = f"{path.relative_to(ROOT).as_posix()}::{node.name}"
+                found[name] = frozenset(text for text in texts if isinstance(text, str))
+    return found
+
+
+def _arms(node: ast.FunctionDef) -> bool:
+    called = (call.func for call in ast.walk(node) if isinstance(call, ast.Call))
+    return any(getattr(one, "attr", getattr(one, "id", "")) in ("arm", "Fault") for one in called)
+
+
+def striking(crm: str, action: str, *options: str) -> list[str]:
+    """Return the tests that arm a fault of a CRM, and name these values of its options."""
+    return [test for test, texts in armed(crm).items() if {action, *options} <= texts]
+
+
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
@@ -107,14 +132,15 @@ def _matrix_table() -> Iterator[str]:
 def _faults_table() -> Iterator[str]:
     for crm in CRMS:
         yield f"\n### {TITLES[crm]}: faults of its own\n"
-        yield "| action | options | what happens |\n|---|---|---|"
+        yield "| action | options | what happens | test |\n|---|---|---|---|"
         for action, one in (matrix.faults(crm) or {}).items():
             options = "; ".join(
                 f"{name}: {', '.join(map(str, values)) if isinstance(values, list) else values}"
                 for name, values in one.items()
                 if name != "does"
             )
-            yield f"| `{action}` | {_cell(options)} | {_cell(one['does'])} |"
+            tests = "<br>".join(f"`{test.removeprefix('tests/unit/emulators/')}`" for test in striking(crm, action))
+            yield f"| `{action}` | {_cell(options)} | {_cell(one['does'])} | {tests} |"
 
 
 PARTS = {"facts": _facts_table, "matrix": _matrix_table, "faults": _faults_table}

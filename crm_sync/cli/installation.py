@@ -86,7 +86,7 @@ def holds_only_demos(settings: Settings) -> bool:
 
 def is_demo(state_dir: Path) -> bool:
     """Tell whether a state directory was made by a demo: it has a key and pretend CRMs of its own."""
-    return (state_dir / KEY_FILE).exists() and (state_dir / EMULATORS / "emulators.json").exists()
+    return (state_dir / KEY_FILE).exists() and (state_dir / EMULATORS).is_dir()
 
 
 def require_emulated(state_dir: Path) -> None:

@@ -78,8 +78,12 @@ def emulate(
     (POST snapshots {"name": "before"} saves all records, POST snapshots/restore brings them back, while it serves).
     docs/emulators.md tells all of it.
 
-    Examples:  crm-sync emulate --seed 7 --port salesforce=8443;  eval "$(crm-sync emulate --env)"
-    crm-sync emulate --connection eu=hubspot --connection us=hubspot --faults storm.toml
+    Examples:
+
+    \b
+      crm-sync emulate --seed 7 --port salesforce=8443
+      eval "$(crm-sync emulate --env)"
+      crm-sync emulate --connection eu=hubspot --connection us=hubspot --faults storm.toml
     """
     if only and connection:
         raise BadSettings("`crm-sync emulate` was given --only and --connection; give one of them.")

@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from crm_sync.emulators.declarations import read_more
-from crm_sync.emulators.serving import CannotServe, Plan, die_with_parent, serve
+from crm_sync.emulators.serving import CannotServe, Plan, alone, die_with_parent, serve
 from crm_sync.emulators.settings import CRMS
 
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -51,7 +51,10 @@ def planned(given: argparse.Namespace) -> Plan:
     """Return what the command line asks for. Raises ValueError that says what a person must change."""
     connections = {crm: crm for crm in given.only.split(",") if crm}
     if given.connection:
-        connections = dict(_pairs(given.connection, "--connection", "<name>=<crm> such as eu=hubspot"))
+        named = list(_pairs(given.connection, "--connection", "<name>=<crm> such as eu=hubspot"))
+        connections = dict(named)
+        if len(named) > len(connections):
+            raise ValueError(f"--connection names one of {', '.join(connections)} twice; expected a name for each.")
     unknown = [crm for crm in connections.values() if crm not in CRMS]
     if unknown or not connections:
         option = "--connection" if given.connection else "--only"
@@ -64,6 +67,8 @@ def planned(given: argparse.Namespace) -> Plan:
         if name not in connections or not number.isdigit() or not 0 < int(number) < 65536:
             raise ValueError(f"Found --port {name}={number}; expected <name>=<number> of {', '.join(connections)}.")
         ports[name] = int(number)
+    if given.crossroads is not None and not 0 <= given.crossroads < 65536:
+        raise ValueError(f"Found --crossroads {given.crossroads}; expected a port, or 0 for a free one.")
     kinds = [*dict.fromkeys([*CRMS, *connections])]
     return Plan(
         given.state,
@@ -103,6 +108,15 @@ def read_faults(path: Path, kinds: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+def _fill(given: argparse.Namespace, plan: Plan) -> None:
+    from crm_sync.emulators.seeding import seed_once
+
+    population = {"seed": given.seed, "accounts": given.accounts, "contacts": given.contacts}
+    places = plan.connections if given.connection or given.everywhere else None
+    more = {"invalid_share": given.invalid_share, "everywhere": given.everywhere, "connections": places}
+    seed_once(given.state, **population, **more)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until a signal and return the exit code: 0 after a signal, 2 where a person must change something."""
     given = parser().parse_args(arguments)
@@ -114,14 +128,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     try:
-        if given.seed is not None:
-            from crm_sync.emulators.seeding import seed_once
-
-            population = {"seed": given.seed, "accounts": given.accounts, "contacts": given.contacts}
-            places = plan.connections if given.connection or given.everywhere else None
-            more = {"invalid_share": given.invalid_share, "everywhere": given.everywhere, "connections": places}
-            seed_once(given.state, **population, **more)
-        asyncio.run(serve(plan))
+        with alone(given.state):
+            if given.seed is not None:
+                _fill(given, plan)
+            asyncio.run(serve(plan))
     except CannotServe as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -77,7 +77,7 @@ def build_control(
         return {"id": body["winner"]}
 
     more = [*_clock(desk.state), *(_hooks(hooks) if hooks else ()), *(_snapshots(snapshots) if snapshots else ())]
-    return Starlette(
+    control = Starlette(
         routes=[
             route("faults", add_faults),
             route("faults", lambda _: {"faults": faults.waiting()}, "GET"),
@@ -99,6 +99,19 @@ def build_control(
             route("find", lambda query: {"records": desk.find(query["object"], query["field"], query["value"])}, "GET"),
         ]
     )
+    calls: dict[str, list[str]] = {}
+    for one in control.routes:
+        if isinstance(one, Route):
+            calls.setdefault(one.path.removeprefix(CONTROL), []).extend(sorted((one.methods or set()) - {"HEAD"}))
+    known = ", ".join(f"{path} ({', '.join(methods)})" for path, methods in calls.items())
+
+    def unknown(request: Request, _: Exception) -> Response:
+        """Say what there is."""
+        return json_response({"error": f"{request.method} {request.url.path} is none of {CONTROL}: {known}"}, 404)
+
+    control.add_exception_handler(404, unknown)
+    control.add_exception_handler(405, unknown)
+    return control
 
 
 def _dump(desk: Desk) -> Callable[[Request], Awaitable[Response]]:
@@ -182,11 +195,17 @@ def _endpoint(answer: Answer, method: str) -> Callable[[Request], Awaitable[Resp
         try:
             given: Any = orjson.loads(raw) if raw else dict(request.query_params)
             return json_response(await run_in_threadpool(answer, given))
+        except orjson.JSONDecodeError as error:
+            return json_response({"error": f"the body cannot be read as JSON: {error}"}, 400)
+        except KeyError as error:
+            there = ", ".join(map(str, given)) or "nothing"
+            told = f"found {there}; expected {error.args[0]!r}, which is missing or unknown"
+            return json_response({"error": told}, 400)
         except LookupError as error:
-            return json_response({"error": f"{type(error).__name__}: {error}"}, 404)
+            return json_response({"error": str(error)}, 404)
         except Duplicate as error:
             return json_response({"error": str(error)}, 409)
         except (ValueError, TypeError) as error:
-            return json_response({"error": f"{type(error).__name__}: {error}"}, 400)
+            return json_response({"error": str(error)}, 400)
 
     return endpoint

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import trustme
 from cryptography import x509
@@ -83,14 +84,17 @@ def app_key(state_dir: Path) -> tuple[Path, Path]:
     return key_file, certificate_file
 
 
-def credentials(state: State) -> dict[str, str]:
-    """Return what clients of one connection must present; random at first, then kept."""
+def credentials(state: State, crm: str) -> dict[str, str]:
+    """Return what clients of one connection must present; random at first, then kept.
+
+    `token` is what a person of the CRM would paste: a private app's token of HubSpot, elsewhere a user's password.
+    """
     kept: dict[str, str] = state.get_meta("credentials") or {}
     fresh = {
         "client_id": secrets.token_hex(16),
         "client_secret": secrets.token_urlsafe(24),
         "refresh_token": secrets.token_urlsafe(24),
-        "token": f"pat-na1-{secrets.token_hex(16)}",
+        "token": f"pat-na1-{uuid4()}" if crm == "hubspot" else f"Aa1!{secrets.token_urlsafe(9)}",
         "tenant": f"{secrets.token_hex(4)}-0000-4000-8000-{secrets.token_hex(6)}",
         "security_token": secrets.token_hex(12),
     }

@@ -36,7 +36,8 @@ class Desk:
     def edit(self, object: str, id: str, values: Mapping[str, Any], associations: Mapping[str, Sequence[str]]) -> bool:
         """Change values, and replace the associations to each object named; False if there is no such live record."""
         with self.state.transaction():
-            if values and self.state.update(object, id, values) is None:
+            there = self.state.update(object, id, values) if values else self.state.get(object, id)
+            if there is None or there.deleted:
                 return False
             self.associate(object, id, associations)
         return True

@@ -84,48 +84,48 @@ class FaultMiddleware:
         query = scope["query_string"].decode("latin-1")
         target = scope["path"] + (f"?{query}" if query else "")
         current_request.set((scope["method"], target))
-        fault = self.faults.take(scope["method"], target)
-        try:
-            await self._serve(fault, scope, receive, send)
-        finally:
-            self.faults.count(route_label(scope))
+        await self._serve(self.faults.take(scope["method"], target), scope, receive, send)
 
     async def _serve(self, fault: Fault | None, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or do not, and count the call before the client can know of either."""
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.faults.count(route_label(scope))
+            await send(message)
+
         if fault is None:
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, counted)
         elif fault.action == "delay":
             await asyncio.sleep(fault.seconds)
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, counted)
         elif fault.action == "status":
             await _drain(receive)
-            await _answer(fault, send)
+            await _answer(fault, counted)
         elif fault.action == "drop_before":
             await _drain(receive)
+            self.faults.count(route_label(scope))
             await drop(receive, send)
-        elif fault.action == "truncate":
-            await self._truncate(scope, receive, send)
         else:
+            messages: list[Message] = []
 
-            async def swallow(message: Message) -> None:
-                """Take the response and let nobody see it."""
+            async def keep(message: Message) -> None:
+                messages.append(message)
 
-            await self.app(scope, receive, swallow)
+            await self.app(scope, receive, keep)
+            self.faults.count(route_label(scope))
+            if fault.action == "truncate":
+                await _half(messages, send)
             await drop(receive, send)
 
-    async def _truncate(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with the head and half of the body, then cut the connection."""
-        messages: list[Message] = []
 
-        async def keep(message: Message) -> None:
-            messages.append(message)
-
-        await self.app(scope, receive, keep)
-        body = b"".join(message.get("body", b"") for message in messages)
-        start = messages[0]
-        plain = [(key, value) for key, value in start.get("headers", []) if key != b"content-length"]
-        await send({**start, "headers": [*plain, (b"content-length", str(len(body)).encode())]})
-        await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
-        await drop(receive, send)
+async def _half(messages: list[Message], send: Send) -> None:
+    """Answer with the head and half of the body, under the length of the whole."""
+    body = b"".join(message.get("body", b"") for message in messages)
+    start = messages[0]
+    plain = [(key, value) for key, value in start.get("headers", []) if key != b"content-length"]
+    await send({**start, "headers": [*plain, (b"content-length", str(len(body)).encode())]})
+    await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
 
 
 async def _drain(receive: Receive) -> None:

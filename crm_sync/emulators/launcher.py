@@ -14,6 +14,9 @@ from typing import Any, Final
 from crm_sync.emulators.serving import CannotServe, addresses_file
 from crm_sync.emulators.settings import CRMS
 
+ASKED_WRONGLY: Final = 2
+"""Exit code of emulators whose last line says all: what a person must change."""
+
 
 class EmulatorProcess:
     """A child process that serves emulators; it ends when the thread that started it ends (use the main thread)."""
@@ -58,7 +61,9 @@ class EmulatorProcess:
 
     def _fail(self, what: str, log: Path) -> None:
         lines = log.read_text(errors="replace").strip().splitlines()
-        self.process = None
+        ended, self.process = self.process, None
+        if ended is not None and ended.returncode == ASKED_WRONGLY and lines:
+            raise CannotServe(lines[-1])
         raise CannotServe(f"The emulators {what}: {lines[-1] if lines else 'no message'} (all of it in {log})")
 
     def stop(self) -> None:
@@ -87,8 +92,9 @@ class EmulatorProcess:
 
 VARIABLES: Final = {
     "salesforce": {
-        "CLIENT_ID": "client_id", "CLIENT_SECRET": "client_secret", "USERNAME": "username", "PASSWORD": "token",
-        "SECURITY_TOKEN": "security_token", "PRIVATE_KEY_FILE": "private_key_file",
+        "CLIENT_ID": "client_id", "CLIENT_SECRET": "client_secret", "REFRESH_TOKEN": "refresh_token",
+        "USERNAME": "username", "PASSWORD": "token", "SECURITY_TOKEN": "security_token",
+        "PRIVATE_KEY_FILE": "private_key_file",
     },
     "hubspot": {
         "TOKEN": "token", "CLIENT_ID": "client_id", "CLIENT_SECRET": "client_secret", "REFRESH_TOKEN": "refresh_token",

@@ -1,7 +1,8 @@
 """Serve emulators over TLS, each on its own port, in one process.
 
 The private CA stays in the state directory, so that a restart keeps it. Ports are those given, else those of the last
-run where free, else any free one. `emulators.json` appears (atomically) once all of them listen.
+run where free (`ports.json`), else any free one. `emulators.json` appears (atomically) once all of them listen, and
+goes with them; after a kill it stays, and its pid is nobody's.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import fcntl
 import importlib
 import json
 import os
@@ -16,6 +18,7 @@ import signal
 import socket
 import ssl
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,8 +40,11 @@ from crm_sync.emulators.settings import CRMS, EmulatorSettings
 from crm_sync.emulators.snapshots import Snapshots
 from crm_sync.emulators.state import State
 
+PORTS = "ports.json"
 RESOLUTION_US = {"salesforce": 1_000_000, "hubspot": 1_000, "dynamics": 1_000_000}
 PR_SET_PDEATHSIG = 1
+PATIENCE_SECONDS = 3.0
+"""How long a start waits for a predecessor to end: longer than the latter waits for its clients."""
 
 
 class CannotServe(Exception):
@@ -70,6 +76,26 @@ class Plan:
 def addresses_file(state_dir: Path) -> Path:
     """Return where the addresses of the running emulators are written."""
     return state_dir / "emulators.json"
+
+
+@contextlib.contextmanager
+def alone(state_dir: Path) -> Iterator[None]:
+    """Keep others from serving the same records, and wait for one that is about to end. Raises CannotServe."""
+    state_dir.mkdir(parents=True, exist_ok=True)
+    with (state_dir / "serving.lock").open("a") as lock:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise CannotServe(
+                        f"The emulators of {state_dir} run already, and two must not share their records. End those "
+                        "first, or choose another directory."
+                    ) from None
+                time.sleep(0.05)
+        yield
 
 
 def open_state(state_dir: Path, crm: str, name: str | None = None) -> State:
@@ -139,7 +165,7 @@ def prepare(plan: Plan, name: str, server_pem: Path, preferred: int | None) -> R
     sock = listen(plan.ports.get(name), preferred, name)
     url = f"https://localhost:{sock.getsockname()[1]}"
     state = open_state(plan.state_dir, crm, name)
-    presented = credentials(state)
+    presented = credentials(state, crm)
     bundle, _ = certificates(plan.state_dir)
     settings = EmulatorSettings(
         crm=crm, url=url, state_dir=plan.state_dir, token_seconds=plan.token_seconds, knobs=plan.knobs, name=name,
@@ -197,10 +223,10 @@ def server_of(app: ASGIApp, server_pem: Path) -> Server:
 
 
 def _last_ports(state_dir: Path) -> dict[str, int]:
+    """Return connection -> the port that it had when it was served last."""
     try:
-        last = json.loads(addresses_file(state_dir).read_bytes())
-        return {n: int(one["url"].rsplit(":", 1)[1]) for n, one in last.items() if isinstance(one, dict)}
-    except (OSError, ValueError, KeyError, TypeError):
+        return {name: int(port) for name, port in json.loads((state_dir / PORTS).read_bytes()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
 
@@ -223,8 +249,11 @@ async def serve(plan: Plan) -> None:
             running.append(one)
             if one.hooks is not None:
                 one.hooks.start()
+        ports = {one.name: one.socket.getsockname()[1] for one in running}
+        write_private(plan.state_dir / PORTS, json.dumps(last | ports).encode())
         await _run(plan, running, bundle)
     finally:
+        addresses_file(plan.state_dir).unlink(missing_ok=True)
         for one in running:
             if one.hooks is not None:
                 one.hooks.stop()
@@ -249,7 +278,11 @@ async def _run(plan: Plan, running: list[Running], bundle: Path) -> None:
         try:
             led = await crossroads.start(plan.crossroads)
         except OSError as error:
-            raise CannotServe(f"Port {plan.crossroads} for --crossroads cannot be opened ({error.strerror}).") from None
+            reason = os.strerror(error.errno) if error.errno else error
+            raise CannotServe(
+                f"Port {plan.crossroads} for --crossroads cannot be opened ({reason}). Stop what listens there, or "
+                "choose another; 0 is a free one."
+            ) from None
     tasks = [asyncio.create_task(one.server.serve(sockets=[one.socket])) for one in running]
     while not all(one.server.started for one in running):
         if any(task.done() for task in tasks):

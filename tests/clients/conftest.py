@@ -19,7 +19,7 @@ from tests.clients.sessions import Session
 HERE = Path(__file__).parent
 CLIENTS = Path(sys.prefix) / "clients"
 EMULATE = (str(Path(sys.prefix) / "bin" / "crm-sync"), "emulate")
-POPULATION = ("--seed", "4", "--accounts", "60", "--contacts", "700")
+OPTIONS = ("--seed", "4", "--accounts", "60", "--contacts", "700", "--crossroads", "0")
 SECONDS = 300
 
 
@@ -74,7 +74,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     assert (CLIENTS / ".installed").exists(), f"{CLIENTS} holds no clients; expected what `make clients` installs there"
     place = tmp_path_factory.mktemp("clients")
     settings = {**os.environ, "CRM_SYNC_STATE_DIR": str(place / "state")}
-    with subprocess.Popen([*EMULATE, *POPULATION], env=settings, stderr=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen([*EMULATE, *OPTIONS], env=settings, stderr=subprocess.PIPE, text=True) as running:
         assert running.stderr is not None
         said = running.stderr.readline()
         assert "listen" in said, said + running.stderr.read()

@@ -5,46 +5,32 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from tests.clients.conftest import CLIENTS, HERE, World
+from tests.clients.conftest import CLIENTS, World
 
 pytestmark = pytest.mark.proof
 
 STREAMS = ("Account", "Contact")
 
 
-@pytest.fixture(scope="module")
-def crossroads(world: World) -> Iterator[str]:
-    command = [sys.executable, str(HERE / "crossroads.py"), str(Path(world.environment["CRM_SYNC_CA_BUNDLE"]).parent)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
-        assert running.stdout is not None
-        try:
-            yield running.stdout.readline().strip()
-        finally:
-            running.terminate()
-
-
 class Tap:
     """tap-salesforce with one kind of API: "REST", or "BULK"."""
 
-    def __init__(self, world: World, proxy: str, place: Path, api: str) -> None:
+    def __init__(self, world: World, place: Path, api: str) -> None:
         self.place = place
         bundle = world.environment["CRM_SYNC_CA_BUNDLE"]
         self.environment = {
             "PATH": os.environ["PATH"], "HOME": str(place), "REQUESTS_CA_BUNDLE": bundle,
-            "HTTPS_PROXY": proxy, "NO_PROXY": "localhost,127.0.0.1",
+            "HTTPS_PROXY": world.environment["EMULATORS_PROXY"], "NO_PROXY": "localhost,127.0.0.1",
         }  # fmt: skip
-        addresses = json.loads(Path(bundle).with_name("emulators.json").read_bytes())
         names = ("client_id", "client_secret", "refresh_token")
-        config = {name: addresses["salesforce"][name] for name in names}
+        config = {name: world.environment[f"SALESFORCE_{name.upper()}"] for name in names}
         self.write("config", {**config, "api_type": api, "start_date": "2000-01-01T00:00:00Z"})
 
     def write(self, name: str, content: Any) -> None:
@@ -94,10 +80,8 @@ def live(world: World, object: str) -> int:
 
 
 @pytest.mark.parametrize("api", ["REST", "BULK"])
-def test_a_tap_reads_everything_and_then_what_changed(
-    world: World, crossroads: str, tmp_path: Path, api: str
-) -> None:
-    tap = Tap(world, crossroads, tmp_path, api)
+def test_a_tap_reads_everything_and_then_what_changed(world: World, tmp_path: Path, api: str) -> None:
+    tap = Tap(world, tmp_path, api)
     tap.discover()
     first = Counter(one["stream"] for one in tap.sync() if not one["record"]["IsDeleted"])
     assert first == {name: live(world, name) for name in STREAMS}
@@ -108,6 +92,7 @@ def test_a_tap_reads_everything_and_then_what_changed(
     assert len(tap.sync("--state", "state")) < 100
 
 
-def test_the_crossroads_lead_nowhere_else(world: World, crossroads: str) -> None:
+def test_the_crossroads_lead_nowhere_else(world: World) -> None:
+    crossroads = world.environment["EMULATORS_PROXY"]
     with pytest.raises(requests.exceptions.ProxyError, match="403 Forbidden"):
         requests.get("https://example.com/", proxies={"https": crossroads}, timeout=30)

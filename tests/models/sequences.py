@@ -1,4 +1,4 @@
-"""How many random sequences a model test draws: the same few in `make test`, many fresh ones in `make proof`.
+"""How many random sequences a model test draws: the same few in `make test`, many in `make proof`.
 
 Belongs here: the counts. Not here: what is drawn, and the models (test_*_model.py).
 """
@@ -14,7 +14,10 @@ FEW, MANY = 20, 1000
 
 
 def sequences(steps: int = 30) -> settings:
-    """Return the settings of a state machine: 20 fixed sequences, or 1,000 random ones (PROOF_SEQUENCES: how many)."""
+    """Return the settings of a state machine: 20 fixed sequences, or 1,000 drawn ones (PROOF_SEQUENCES: how many).
+
+    What is drawn follows from pytest's --hypothesis-seed; `make proof` sets it and says so (PROOF_SEED).
+    """
     return settings(
         max_examples=int(os.environ.get("PROOF_SEQUENCES", MANY)) if PROOF else FEW,
         stateful_step_count=steps,

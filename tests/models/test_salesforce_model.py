@@ -22,7 +22,7 @@ from crm_sync.emulators.salesforce.auth import Doorman
 from crm_sync.emulators.salesforce.grants import Grants
 from crm_sync.emulators.salesforce.rest import Rest
 from crm_sync.emulators.salesforce.schema import Org
-from crm_sync.emulators.salesforce.soap import Soap
+from crm_sync.emulators.salesforce.soap.service import Soap
 from crm_sync.emulators.settings import EmulatorSettings
 from crm_sync.emulators.state import State
 from tests.models.sequences import sequences
@@ -81,7 +81,7 @@ class OrgModel(RuleBasedStateMachine):
         self.front = Front(Rest(Org(self.state, doorman.faults), doorman), self.clock)
         self.front.key_field()
         self.grants = Grants(doorman)
-        self.soap = Soap(self.grants, self.front.rest.records)
+        self.soap = Soap(self.grants, self.front.rest)
         self.session = doorman.issue()
         self.things: dict[str, Thing] = {}
         self.watermark, self.seen = self.now, {}  # type: int, dict[str, tuple[Any, ...]]

@@ -16,7 +16,7 @@ from dagster import AssetCheckEvaluation, AssetCheckSeverity, DagsterInstance
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 
-from crm_sync.emulators.launcher import environment
+from crm_sync.emulators.launcher import EmulatorProcess, environment
 from crm_sync.flows.context import open_context
 from crm_sync.settings import Settings
 from crm_sync.specs.loader import load
@@ -133,8 +133,9 @@ def test_what_cannot_be_delivered_is_missed_and_said_and_the_sensor_sees_it(
     told: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = Path(told["state_dir"])
-    addresses = json.loads((folder / "emulators" / "emulators.json").read_text(encoding="utf-8"))
-    variables = environment(addresses) | {
+    with EmulatorProcess(folder / "emulators") as process:
+        variables = environment(process.addresses)
+    variables |= {
         "CRM_SYNC_MASTER_KEY_FILE": str(folder / "master.key"),
         "CRM_SYNC_STATE_DIR": str(folder),
         "CRM_SYNC_CONFIG_DIR": str(ROOT / "config"),

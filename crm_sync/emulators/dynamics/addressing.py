@@ -122,7 +122,10 @@ class Addresses:
             raise ODataError(400, "0x80048d19", "The value of an odata.bind must be the address of a row or null.")
         path = text
         if path.startswith(("https://", "http://")):
-            parts = urlsplit(path)
+            try:
+                parts = urlsplit(path)
+            except ValueError as error:
+                raise ODataError(400, "0x80048d19", f"The value of an odata.bind is no address: {error}.") from None
             if f"{parts.scheme}://{parts.netloc}" != self._url:
                 raise ODataError(400, "0x80048d19", "An odata.bind leads to another environment.")
             path = parts.path

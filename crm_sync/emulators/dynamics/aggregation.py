@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 from crm_sync.emulators.dynamics.annotations import FORMATTED, Wanted, context, decimal
@@ -55,7 +56,7 @@ class Aggregation:
         groups, outputs, where = self._steps(table, options["$apply"], call.aliases(), where)
         self._limit(table, where)
         rows = self._rows(table, groups, outputs, where, self._order(options.get("$orderby"), groups, outputs))
-        if options.get("$top", "").isdigit():
+        if options.get("$top", "").isdecimal():
             rows = rows[: int(options["$top"])]
         wanted = Wanted(call.preferences().get("odata.include-annotations"))
         shown = [result_row([*groups, *outputs], row, formatted=wanted.formatted) for row in rows]
@@ -182,7 +183,7 @@ def result_row(outputs: Sequence[Output], values: Sequence[Any], *, formatted: b
         if formatted and text is not None:
             row[f"{one.name}@{FORMATTED}"] = text
         money = one.column is not None and one.column.kind in ("Money", "Decimal")
-        row[one.name] = decimal(value, DIGITS if one.computed else 4) if money else value
+        row[one.name] = decimal(Decimal(str(value)), DIGITS if one.computed else 4) if money else value
     return row
 
 

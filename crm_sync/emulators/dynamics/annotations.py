@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from fnmatch import fnmatchcase
+from decimal import Decimal
 from typing import Any, Final
 
 import orjson
 
+from crm_sync.emulators.dynamics.protocol import includes
 from crm_sync.emulators.dynamics.tables import CHOICES, LOOKUPS, Column, Table, Tables
 from crm_sync.emulators.state import Record, State
 
+CRM: Final = "Microsoft.Dynamics.CRM."
 FORMATTED: Final = "OData.Community.Display.V1.FormattedValue"
-NAVIGATION: Final = "Microsoft.Dynamics.CRM.associatednavigationproperty"
-LOGICAL_NAME: Final = "Microsoft.Dynamics.CRM.lookuplogicalname"
+NAVIGATION: Final = f"{CRM}associatednavigationproperty"
+LOGICAL_NAME: Final = f"{CRM}lookuplogicalname"
 SYMBOL: Final = "$"
 
 
 class Wanted:
-    """Which annotations a client asked for: the value of odata.include-annotations."""
+    """Which annotations of a row a client asked for: the value of odata.include-annotations."""
 
     def __init__(self, text: str | None) -> None:
-        patterns = [one.strip() for one in (text or "").split(",") if one.strip()]
         self.formatted, self.navigation, self.logical = (
-            any(fnmatchcase(name, pattern) for pattern in patterns) for name in (FORMATTED, NAVIGATION, LOGICAL_NAME)
+            includes(text, name) for name in (FORMATTED, NAVIGATION, LOGICAL_NAME)
         )
-        self.any = bool(patterns)
+        self.any = bool(text and text.strip())
 
 
 class Annotator:
@@ -100,7 +101,7 @@ def shown(column: Column) -> Callable[[Record], Any]:
     return money
 
 
-def decimal(value: float, digits: int = 4) -> orjson.Fragment:
+def decimal(value: float | Decimal, digits: int = 4) -> orjson.Fragment:
     """Return a number with its digits behind the point, as Dataverse writes money and sums."""
     return orjson.Fragment(f"{value:.{digits}f}".encode())
 

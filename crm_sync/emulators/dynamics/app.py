@@ -56,7 +56,7 @@ class Front:
                 made = self.service.batch(call) if call.path == "$batch" else self.service.handle(call)
                 return Answer(made.status, made.body, {**made.headers, **headers})
         except ODataError as error:
-            return error.answer()
+            return error.answer(call)
 
     def token(self, tenant: str, form: dict[str, str], *, v1: bool) -> Answer:
         """Answer a token endpoint."""
@@ -93,7 +93,7 @@ def _routes(front: Front, settings: EmulatorSettings) -> list[Route]:
         body = await request.body()
         call = Call(request.method, path, query, headers, body, settings.url + found.group())
         if len(raw) + len(query) > LONGEST_URL:
-            return _response(ODataError(414, "0x80060888", "The URL is too long.").answer())
+            return _response(ODataError(414, "0x80060888", "The URL is too long.").answer(call))
         return _response(await run_in_threadpool(front.answer, call))
 
     def entra(answer: Callable[[Request], Answer]) -> Callable[[Request], object]:

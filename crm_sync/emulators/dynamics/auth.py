@@ -217,6 +217,6 @@ class Unauthorized(ODataError):
     def __init__(self, headers: Mapping[str, str]) -> None:
         super().__init__(401, "", "Unauthorized", headers)
 
-    def answer(self) -> Answer:
+    def answer(self, call: Call) -> Answer:
         """Return the bare 401."""
         return Answer(401, b"", dict(self.headers))

@@ -16,6 +16,9 @@ from crm_sync.emulators.state import State
 MOST_PARTS: Final = 1000
 BOUNDARY: Final = re.compile(r'boundary="?([^";,\s]+)"?', re.IGNORECASE)
 REFERENCE: Final = re.compile(r"\$(\d+)\b")
+REQUEST_LINE: Final = re.compile(r"(\w+)\s+(\S.*?)\s+HTTP/\d\.\d")
+"""An address may have blanks that are not escaped: it ends where the version starts."""
+
 Handler = Callable[[Call], Answer]
 
 
@@ -49,7 +52,7 @@ def answer_batch(call: Call, state: State, handle: Handler) -> Answer:
     status = 200
     for part in parts:
         if part.members:
-            failed, body = _change_set(part, state, handle)
+            failed, body = _change_set(call, part, state, handle)
         else:
             assert part.call is not None
             made = handle(part.call)
@@ -62,7 +65,7 @@ def answer_batch(call: Call, state: State, handle: Handler) -> Answer:
     return Answer(status, b"".join(out), {"Content-Type": f"multipart/mixed; boundary={boundary}"})
 
 
-def _change_set(part: Part, state: State, handle: Handler) -> tuple[int, bytes]:
+def _change_set(call: Call, part: Part, state: State, handle: Handler) -> tuple[int, bytes]:
     boundary = f"changesetresponse_{uuid4()}"
     out: list[bytes] = [f"Content-Type: multipart/mixed; boundary={boundary}\r\n\r\n".encode()]
     made: dict[str, str] = {}
@@ -79,7 +82,7 @@ def _change_set(part: Part, state: State, handle: Handler) -> tuple[int, bytes]:
     except _Failed as error:
         return error.answer.status, _http_part(error.answer, error.content_id)
     except ODataError as error:
-        return error.status, _http_part(error.answer(), "")
+        return error.status, _http_part(error.answer(call), "")
     out.append(f"--{boundary}--\r\n".encode())
     return 0, b"".join(out)
 
@@ -132,15 +135,18 @@ def _parts(call: Call, body: bytes, content_type: str, *, nested: bool) -> list[
 
 
 def _request(outer: Call, message: bytes, *, nested: bool) -> Call:
-    line, _, rest = message.lstrip(b"\r\n").partition(b"\n")
-    words = line.decode("latin-1").split()
-    if len(words) != 3 or not words[2].startswith("HTTP/"):
+    raw, _, rest = message.lstrip(b"\r\n").partition(b"\n")
+    line = REQUEST_LINE.fullmatch(raw.decode("utf-8", "replace").strip())
+    if line is None:
         raise payload_error("A part of a $batch does not start with a request line.")
-    method, target = words[0].upper(), words[1]
+    method, target = line.group(1).upper(), line.group(2)
     if nested and method == "GET":
         raise payload_error("A change set cannot hold a GET.")
     headers, body = _headers(rest)
-    parts = urlsplit(target)
+    try:
+        parts = urlsplit(target)
+    except ValueError as error:
+        raise payload_error(f"A part of a $batch has no address: {error}.") from None
     path = ANY_SERVICE_PATH.sub("", parts.path, count=1)
     if path.startswith("$batch"):
         raise payload_error("A $batch cannot hold another.")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crm_sync.emulators.dynamics.addressing import Addresses
-from crm_sync.emulators.dynamics.protocol import ODataError, payload_error
+from crm_sync.emulators.dynamics.protocol import payload_error
 from crm_sync.emulators.dynamics.tables import LOOKUPS, Collection, Column, Table, Tables
 from crm_sync.emulators.dynamics.values import incoming, moment_us, no_such_property
 
@@ -53,19 +53,19 @@ class Bodies:
     def read(self, table: Table, body: Mapping[str, Any], *, creating: bool) -> Change:
         """Check a request body. Raises ODataError."""
         out = Change()
-        collections = self._tables.collections(table.logical)
         for name, value in body.items():
             if name.endswith("@odata.bind"):
-                self._bind(table, name.removesuffix("@odata.bind"), value, out)
+                self._bind(table, name.removesuffix("@odata.bind"), value, out, creating=creating)
             elif "@" in name:
                 continue
             elif name in table.navigation and isinstance(value, Mapping):
                 column, target = table.navigation[name]
-                _writable(table, column, creating=creating)
-                other = self._tables.table(target)
-                out.parents.append((column, other, self.read(other, value, creating=True)))
-            elif name in collections and isinstance(value, list):
-                self._children(table, collections[name], value, out, creating=creating)
+                if _writable(column, creating=creating):
+                    other = self._tables.table(target)
+                    out.parents.append((column, other, self.read(other, value, creating=True)))
+            elif isinstance(value, list) and name in self._tables.collections(table.logical):
+                collection = self._tables.collections(table.logical)[name]
+                self._children(table, collection, value, out, creating=creating)
             else:
                 self._column(table, name, value, out, creating=creating)
         return out
@@ -78,20 +78,20 @@ class Bodies:
         if name == table.id:
             out.id = stored
             return
-        _writable(table, column, creating=creating)
-        if creating and name == "statecode" and stored != 0:
-            raise _not_valid(table, name)
+        if not _writable(column, creating=creating):
+            return
         out.values[name] = stored
         if name == "overriddencreatedon" and stored is not None:
             out.created_us = moment_us(stored)
 
-    def _bind(self, table: Table, name: str, value: Any, out: Change) -> None:
+    def _bind(self, table: Table, name: str, value: Any, out: Change, *, creating: bool) -> None:
         found = table.navigation.get(name)
         collection = self._tables.collections(table.logical).get(name)
         if found is not None:
             column, target = found
-            out.point(column, target, None if value is None else self._addresses.target(value, target))
-            _writable(table, column, creating=True)
+            id = None if value is None else self._addresses.target(value, target)
+            if _writable(column, creating=creating):
+                out.point(column, target, id)
         elif collection is not None and isinstance(value, list):
             for one in value:
                 other, record = self._addresses.row(one)
@@ -120,15 +120,9 @@ class Bodies:
         return str(collection.other(table.logical))
 
 
-def _writable(table: Table, column: Column, *, creating: bool) -> None:
+def _writable(column: Column, *, creating: bool) -> bool:
+    """Tell whether a write sets a column; what is not valid for the operation is ignored (Column definitions)."""
     one = column.declaration
     if one.read_only or column.name in ("createdon", "modifiedon", "versionnumber"):
-        raise _not_valid(table, column.logical)
-    if not creating and one.extra.get("create_only"):
-        raise _not_valid(table, column.logical)
-
-
-def _not_valid(table: Table, name: str) -> ODataError:
-    return ODataError(
-        400, "0x80040203", f"The attribute '{name}' of the entity '{table.logical}' is not valid for this operation."
-    )
+        return False
+    return column.kind != "State" if creating else not one.extra.get("create_only")

@@ -109,6 +109,8 @@ def _always(
             _plain("overriddencreatedon", "DateTime", "OverriddenCreatedOn", create_only=True),
             _plain("importsequencenumber", "Integer", "ImportSequenceNumber", create_only=True),
         ]
+    if logical == "contact":
+        out += [_half("accountid", "account"), _half("parentcontactid", "contact")]
     if logical == "systemuser":
         owner = _locked("ownerid", "Uniqueidentifier", schema_name="OwnerId")
         out.append(Column("ownerid", "ownerid", "Uniqueidentifier", "{t}.id", owner, lambda r: r.id))
@@ -144,6 +146,20 @@ def _pointer(
     if default is not None:
         sql = f"coalesce({sql}, '{default}')"
     return Column(f"_{name}_value", name, kind, sql, one, _stored_value(of or name, default), {name: target})
+
+
+def _half(name: str, target: str) -> Column:
+    """Return a lookup of contacts that shows their parent customer, where that is of the table `target`."""
+    one = FieldDeclaration(name, "Lookup", read_only=True, extra={"navigation": {name: target}})
+    kind = f"coalesce({stored('parentcustomerid@type')}, 'account')"
+    sql = f"CASE WHEN {kind} = '{target}' THEN {stored('parentcustomerid')} END"
+
+    def read(record: Record) -> Any:
+        return (
+            record.values.get("parentcustomerid") if _type_of(record, "parentcustomerid", "account") == target else None
+        )
+
+    return Column(f"_{name}_value", name, "Lookup", sql, one, read, {name: target})
 
 
 def _declared(one: FieldDeclaration) -> Column:

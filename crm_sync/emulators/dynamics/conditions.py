@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from xml.etree.ElementTree import Element
 
 from crm_sync.emulators.dynamics.crm_functions import crm_function
-from crm_sync.emulators.dynamics.expressions import CrmFunction
+from crm_sync.emulators.dynamics.expressions import MOST_DEPTH, CrmFunction, too_deep
 from crm_sync.emulators.dynamics.filters import SIGNS, Condition, Place, fold, guess, literal
 from crm_sync.emulators.dynamics.protocol import ODataError
 from crm_sync.emulators.dynamics.tables import Tables
@@ -34,11 +34,15 @@ SPELLED: Final = {
 OWN: Final = {"eq-userid": False, "ne-userid": True, "eq-businessid": False, "ne-businessid": True}
 
 
-def condition(filter: Element, node: Node, named: Mapping[str, Node], tables: Tables, now_us: int) -> Condition:
+def condition(
+    filter: Element, node: Node, named: Mapping[str, Node], tables: Tables, now_us: int, depth: int = 0
+) -> Condition:
     """Return a filter over a node as SQL; `named` are the nodes that a condition may name by entityname."""
+    if depth > MOST_DEPTH:
+        raise too_deep()
     word = " OR " if filter.get("type") == "or" else " AND "
     parts = [_one(one, node, named, tables, now_us) for one in filter.findall("condition")]
-    parts += [condition(one, node, named, tables, now_us) for one in filter.findall("filter")]
+    parts += [condition(one, node, named, tables, now_us, depth + 1) for one in filter.findall("filter")]
     if not parts:
         return Condition("1")
     return Condition("(" + word.join(one.sql for one in parts) + ")", tuple(p for one in parts for p in one.params))

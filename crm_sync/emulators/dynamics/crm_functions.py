@@ -5,6 +5,7 @@ Days, weeks (from Sunday), months and years are those of UTC. Fiscal periods and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -15,6 +16,8 @@ from crm_sync.emulators.dynamics.protocol import Unsupported
 
 Convert = Callable[[Column, Literal], Any]
 Span = tuple[datetime | None, datetime | None]
+WHOLE: Final = re.compile(r"\d{1,9}")
+NUMBER: Final = re.compile(r"-?\d+(\.\d+)?")
 UNITS: Final = ("Minutes", "Hours", "Days", "Weeks", "Months", "Years")
 
 
@@ -31,7 +34,10 @@ def crm_function(
         return _choices(node, sql, negated=name.startswith("Does"))
     if column.kind != "DateTime":
         raise Unsupported(f"the query function {name} over the column {column.name}")
-    span = _span(node, datetime.fromtimestamp(now_us / 1_000_000, UTC))
+    try:
+        span = _span(node, datetime.fromtimestamp(now_us / 1_000_000, UTC))
+    except (OverflowError, ValueError):
+        raise bad_syntax(f"the function {name} leads to a moment that no date can hold") from None
     return _within(column, sql, span)
 
 
@@ -50,7 +56,7 @@ def _literal(column: Column, text: str) -> Literal:
         return Literal("text", text)
     if column.kind == "DateTime":
         return Literal("date" if len(text) == 10 else "stamp", text)
-    return Literal("number", text)
+    return Literal("number" if NUMBER.fullmatch(text) else "text", text)
 
 
 def _choices(node: CrmFunction, sql: str, *, negated: bool) -> tuple[str, tuple[Any, ...]]:
@@ -118,7 +124,7 @@ def _day(node: CrmFunction) -> datetime:
 
 def _number(node: CrmFunction) -> int:
     text = node.arguments.get("PropertyValue")
-    if not isinstance(text, str) or not text.isdigit():
+    if not isinstance(text, str) or not WHOLE.fullmatch(text):
         raise bad_syntax(f"the function {node.name} needs a whole number, {text!r} found")
     return int(text)
 

@@ -16,7 +16,7 @@ from crm_sync.emulators.dynamics.expressions import bad_syntax, parse, split_out
 from crm_sync.emulators.dynamics.filters import Compiler, Condition, ordering
 from crm_sync.emulators.dynamics.paging import PAGE_ROWS, Order
 from crm_sync.emulators.dynamics.protocol import Call, ODataError, Unsupported
-from crm_sync.emulators.dynamics.tables import Collection, ManyToMany, OneToMany, Table, Tables
+from crm_sync.emulators.dynamics.tables import Collection, Column, ManyToMany, OneToMany, Table, Tables
 from crm_sync.emulators.state import Record, State
 
 MOST: Final = 15
@@ -36,16 +36,16 @@ class Expansion:
     def text(self) -> str:
         """Return the property with its columns, as @odata.context has it."""
         if self.reference:
-            return f"{self.name}/$ref()"
+            return f"{self.name},{self.name}/$ref()"
         inner = [self.options["$select"]] if "$select" in self.options else []
         inner += [one.text for one in self.nested]
         return f"{self.name}({','.join(inner)})"
 
 
-def expansions(text: str | None) -> tuple[Expansion, ...]:
-    """Parse an $expand. Raises ODataError 400."""
-    found = tuple(_expansion(one) for one in split_outside(text or "", ","))
-    if sum(1 for _ in _all(found)) > MOST:
+def expansions(text: str | None, depth: int = 0) -> tuple[Expansion, ...]:
+    """Parse an $expand, which stands in `depth` others. Raises ODataError 400."""
+    found = () if depth > MOST else tuple(_expansion(one, depth) for one in split_outside(text or "", ","))
+    if depth > MOST or sum(1 for _ in _all(found)) > MOST:
         raise ODataError(400, "0x80060888", f"The number of $expand options exceeds the maximum of {MOST}.")
     return found
 
@@ -56,7 +56,7 @@ def _all(found: Sequence[Expansion]) -> Iterator[Expansion]:
         yield from _all(one.nested)
 
 
-def _expansion(text: str) -> Expansion:
+def _expansion(text: str, depth: int) -> Expansion:
     name, bracket, rest = text.partition("(")
     name = name.strip()
     if not bracket:
@@ -71,7 +71,7 @@ def _expansion(text: str) -> Expansion:
         if option not in KNOWN or not equals:
             raise ODataError(400, "0x80060888", f"The query option '{option}' is not supported in $expand.")
         options[option] = value
-    return Expansion(name, options, expansions(options.get("$expand")))
+    return Expansion(name, options, expansions(options.get("$expand"), depth + 1))
 
 
 class Expander:
@@ -140,10 +140,17 @@ class Expander:
                 del row["@odata.etag"]
             shown = {record.id: row for record, row in zip(live, rows_of_live, strict=True)}
         for record, row in zip(records, rows, strict=True):
+            if one.reference:
+                row.setdefault(column.name, column.read(record))
             row[one.name] = shown.get(pointed.get(record.id, ""))
 
-    def _inner(self, call: Call, table: Table, records: Sequence[Record], one: Expansion) -> list[dict[str, Any]]:
+    def _inner(
+        self, call: Call, table: Table, records: Sequence[Record], one: Expansion, beside: Column | None = None
+    ) -> list[dict[str, Any]]:
+        """Return rows to put into rows; `beside` is a column to show with those that are chosen."""
         columns = select(table, one.options.get("$select"))
+        if beside is not None and beside not in columns:
+            columns.append(beside)
         wanted = call.preferences().get("odata.include-annotations")
         rows = self._annotator.rows(table, columns, records, wanted)
         if one.nested:
@@ -173,7 +180,7 @@ class Expander:
         chosen = one.options.get("$orderby")
         order = Order(self._tables, other, ordering(other, chosen) if chosen else [])
         size = min(paged or PAGE_ROWS, PAGE_ROWS) if nested else PAGE_ROWS
-        limit = min(size, int(one.options["$top"])) if one.options.get("$top", "").isdigit() else size
+        limit = min(size, int(one.options["$top"])) if one.options.get("$top", "").isdecimal() else size
         filter = one.options.get("$filter")
         narrowed = Compiler(self._tables, (), self._state.now_us()).where(other, parse(filter)) if filter else None
         following = [f"{name}={quote(text, safe=_PLAIN)}" for name, text in one.options.items() if name != "$top"]
@@ -185,7 +192,11 @@ class Expander:
                 other.logical, where=where.sql, params=where.params, order=order.sql, limit=limit + 1
             )
             more = len(children) > limit
-            row[one.name] = self._inner(call, other, children[:limit], one)
+            lookup = link.column if isinstance(link, OneToMany) and not nested else None
+            row[one.name] = self._inner(call, other, children[:limit], one, lookup)
+            if nested:
+                for child in row[one.name]:
+                    del child["@odata.etag"]
             if not nested or more:
                 query = f"?{'&'.join(following)}" if following else ""
                 row[f"{one.name}@odata.nextLink"] = f"{call.root}{table.set_name}({record.id})/{one.name}{query}"
@@ -209,4 +220,4 @@ def members(table: Table, link: Collection, id: str) -> Condition:
 def page_size(call: Call) -> int:
     """Return the page size that a client prefers, at most Dataverse's own."""
     text = call.preferences().get("odata.maxpagesize", "")
-    return min(int(text), PAGE_ROWS) if text.isdigit() and int(text) > 0 else PAGE_ROWS
+    return min(int(text), PAGE_ROWS) if text.isdecimal() and int(text) > 0 else PAGE_ROWS

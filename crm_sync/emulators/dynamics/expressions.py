@@ -23,6 +23,10 @@ TOKEN: Final = re.compile(
 COMPARISONS: Final = frozenset({"eq", "ne", "gt", "ge", "lt", "le"})
 TEXT_FUNCTIONS: Final = frozenset({"contains", "startswith", "endswith"})
 CRM: Final = "Microsoft.Dynamics.CRM."
+MOST_CONDITIONS: Final = 500
+"""Conditions in a query (and linked entities of a fetch): limits of FetchXml, which every query becomes."""
+
+MOST_DEPTH: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,16 @@ def bad_syntax(detail: str) -> ODataError:
     return ODataError(400, "0x80060888", f"Syntax error in the query: {detail}.")
 
 
+def too_many_conditions() -> ODataError:
+    """Return the refusal of a query with too many conditions."""
+    return ODataError(400, "0x8004430c", "Number of conditions in query exceeded maximum limit.")
+
+
+def too_deep() -> ODataError:
+    """Return the refusal of a query whose conditions are nested too deeply."""
+    return ODataError(400, "0x80060888", "Recursion depth exceeded allowed limit.")
+
+
 def parse(text: str, aliases: Mapping[str, str] | None = None) -> Expression:
     """Parse an expression; `aliases` are the @name options of the request. Raises ODataError 400."""
     return _Parser(text, aliases or {}).parse()
@@ -120,6 +134,8 @@ class _Parser:
         self._tokens = tokens(text)
         self._aliases = aliases
         self._at = 0
+        self._depth = 0
+        self._conditions = 0
 
     def parse(self) -> Expression:
         found = self._any()
@@ -134,7 +150,10 @@ class _Parser:
         if token.kind == "alias":
             if token.text not in self._aliases:
                 raise bad_syntax(f"the parameter alias {token.text} has no value")
-            self._tokens[self._at : self._at + 1] = tokens(self._aliases[token.text])
+            value = tokens(self._aliases[token.text])
+            if any(one.kind == "alias" for one in value):
+                raise bad_syntax(f"the parameter alias {token.text} stands for another")
+            self._tokens[self._at : self._at + 1] = value
             return self._peek()
         return token
 
@@ -160,6 +179,14 @@ class _Parser:
         return parts[0] if len(parts) == 1 else Junction(word, tuple(parts))
 
     def _one(self) -> Expression:
+        self._depth += 1
+        if self._depth > MOST_DEPTH:
+            raise too_deep()
+        found = self._term()
+        self._depth -= 1
+        return found
+
+    def _term(self) -> Expression:
         token = self._take()
         if token == Token("word", "not"):
             return Negation(self._one())
@@ -169,6 +196,9 @@ class _Parser:
             return inner
         if token.kind != "word":
             raise bad_syntax(f"a column expected, '{token.text}' found")
+        self._conditions += 1
+        if self._conditions > MOST_CONDITIONS:
+            raise too_many_conditions()
         if self._peek() == Token("sign", "("):
             return self._function(token.text)
         return self._comparison(_path(token))

@@ -7,22 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any, Final
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
-from crm_sync.emulators.dynamics.annotations import FORMATTED, Annotator, context
+from crm_sync.emulators.dynamics.annotations import CRM, FORMATTED, Annotator, context
 from crm_sync.emulators.dynamics.conditions import condition
+from crm_sync.emulators.dynamics.expressions import MOST_CONDITIONS, too_many_conditions
 from crm_sync.emulators.dynamics.fetch_aggregates import aggregated
 from crm_sync.emulators.dynamics.filters import Condition, Place, fold
 from crm_sync.emulators.dynamics.paging import PAGE_ROWS
-from crm_sync.emulators.dynamics.protocol import Answer, Call, ODataError, Unsupported
+from crm_sync.emulators.dynamics.protocol import Answer, Call, ODataError, Unsupported, includes
 from crm_sync.emulators.dynamics.tables import Column, Table, Tables
 from crm_sync.emulators.state import Record, State
 
-CRM: Final = "Microsoft.Dynamics.CRM."
 MOST_LINKS: Final = 15
+MOST_DIGITS: Final = 9
 Element = ET.Element
 
 
@@ -73,7 +73,7 @@ class Fetching:
         wanted = call.preferences().get("odata.include-annotations") or ""
         document: dict[str, Any] = {"@odata.context": context(call.root, table, None, "")}
         if fetch.get("aggregate") == "true":
-            document["value"] = aggregated(self._state, plan.nodes, plan.source, formatted=_asked(wanted, FORMATTED))
+            document["value"] = aggregated(self._state, plan.nodes, plan.source, formatted=includes(wanted, FORMATTED))
             return Answer.of(document, 200, **call.applied())
         size = min(_whole(fetch, "top", _whole(fetch, "count", PAGE_ROWS)), PAGE_ROWS, most_rows)
         page = 1 if fetch.get("top") else _whole(fetch, "page", 1)
@@ -87,6 +87,8 @@ class Fetching:
     # -- the plan
 
     def _plan(self, table: Table, entity: Element) -> Plan:
+        if len(entity.findall(".//condition")) + len(entity.findall(".//link-entity")) > MOST_CONDITIONS:
+            raise too_many_conditions()
         plan = Plan([Node(table, "record", "", entity)], [], [], [])
         self._link(plan, plan.nodes[0])
         if len(plan.nodes) > MOST_LINKS + 1:
@@ -164,7 +166,7 @@ class Fetching:
         self, fetch: Element, plan: Plan, found: Sequence[tuple[str | None, ...]], page: int, wanted: str, *, more: bool
     ) -> dict[str, Any]:
         out: dict[str, Any] = {}
-        if fetch.get("returntotalrecordcount") == "true" and _asked(wanted, f"{CRM}totalrecordcount"):
+        if fetch.get("returntotalrecordcount") == "true" and includes(wanted, f"{CRM}totalrecordcount"):
             source = plan.source
             counted = self._state.connection().execute(
                 f"SELECT count(*) FROM (SELECT 1 {source.sql} LIMIT ?)", (*source.params, PAGE_ROWS + 1)
@@ -172,13 +174,13 @@ class Fetching:
             number = int(counted.fetchone()[0])
             out[f"@{CRM}totalrecordcount"] = min(number, PAGE_ROWS)
             out[f"@{CRM}totalrecordcountlimitexceeded"] = number > PAGE_ROWS
-        if more and _asked(wanted, f"{CRM}fetchxmlpagingcookie"):
+        if more and includes(wanted, f"{CRM}fetchxmlpagingcookie"):
             id = plan.nodes[0].table.id
             inner = f'<cookie page="{page}"><{id} last="{{{found[-1][0]}}}" first="{{{found[0][0]}}}" /></cookie>'
             twice = quote(quote(inner, safe=""), safe="")
             cookie = f'<cookie pagenumber="{page + 1}" pagingcookie="{twice}" istracking="False" />'
             out[f"@{CRM}fetchxmlpagingcookie"] = cookie
-        if _asked(wanted, f"{CRM}morerecords"):
+        if includes(wanted, f"{CRM}morerecords"):
             out[f"@{CRM}morerecords"] = more
         return out
 
@@ -230,13 +232,9 @@ def _column(table: Table, name: str | None) -> Column:
     return found
 
 
-def _asked(wanted: str, name: str) -> bool:
-    return any(fnmatchcase(name, pattern.strip()) for pattern in wanted.split(",") if pattern.strip())
-
-
 def _whole(element: Element, name: str, default: int) -> int:
     text = element.get(name, str(default))
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or len(text) > MOST_DIGITS or int(text) < 1:
         raise _bad(f"{name} is '{text}'; a whole number is needed")
     return int(text)
 

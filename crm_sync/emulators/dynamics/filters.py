@@ -80,24 +80,27 @@ class Compiler:
 
     # -- where a path leads
 
-    def _place(self, scope: _Scope, path: Path) -> Place:
+    def _place(self, scope: _Scope, path: Path, *, logical: bool = False) -> Place:
         parts = list(path.parts)
         table, alias = scope.table, scope.alias
         if parts[0] in scope.variables and len(parts) > 1:
             table, alias = scope.variables[parts.pop(0)]
-        return self.reach(table, alias, parts)
+        return self.reach(table, alias, parts, logical=logical)
 
-    def reach(self, table: Table, alias: str, parts: Sequence[str]) -> Place:
-        """Return the column at the end of a path of navigation properties from a row under an alias."""
+    def reach(self, table: Table, alias: str, parts: Sequence[str], *, logical: bool = False) -> Place:
+        """Return the column at the end of a path of navigation properties from a row under an alias.
+
+        `logical`: a lookup may also be called by its logical name, as Dataverse's own functions call it.
+        """
         if len(parts) == 1:
-            column = table.column(parts[0])
+            column = (table.logical_column(parts[0]) if logical else None) or table.column(parts[0])
             return Place(column, column.at(alias))
         found = table.navigation.get(parts[0])
         if found is None:
             raise no_property(parts[0], table.logical)
         lookup, target = found
         inner = self._alias()
-        place = self.reach(self._tables.table(target), inner, parts[1:])
+        place = self.reach(self._tables.table(target), inner, parts[1:], logical=logical)
         sql = (
             f"(SELECT {place.sql} FROM record {inner} WHERE {inner}.object = '{target}' AND NOT {inner}.deleted"
             f" AND {inner}.id = {lookup.at(alias)} AND {lookup.points_to(alias, target)})"
@@ -143,7 +146,7 @@ class Compiler:
         given = node.arguments.get("PropertyName")
         if not isinstance(given, str):
             raise bad_syntax(f"the function {node.name} needs a PropertyName")
-        place = self._place(scope, Path(tuple(given.split("/"))))
+        place = self._place(scope, Path(tuple(given.split("/"))), logical=True)
         if node.name in ("In", "NotIn"):
             return self._in(scope, node, place, given)
         if node.name in ("EqualUserId", "NotEqualUserId", "EqualBusinessId", "NotEqualBusinessId"):
@@ -223,11 +226,11 @@ class _Scope:
     variables: Mapping[str, tuple[Table, str]]
 
 
-def ordering(table: Table, text: str) -> list[tuple[Column, bool]]:
-    """Return an $orderby as (column, descending)."""
+def ordering(table: Table, text: str, aliases: Mapping[str, str] | None = None) -> list[tuple[Column, bool]]:
+    """Return an $orderby as (column, descending); a parameter alias may stand for a column."""
     out: list[tuple[Column, bool]] = []
     for term in text.split(","):
-        words = term.split()
+        words = [(aliases or {}).get(word, word) for word in term.split()]
         if not 1 <= len(words) <= 2 or (len(words) == 2 and words[1] not in ("asc", "desc")):
             raise bad_syntax(f"'{term}' is not an $orderby term")
         if "/" in words[0]:
@@ -285,7 +288,8 @@ def literal(column: Column, given: Literal) -> Any:
         if found is not None:
             return found
     elif column.kind in NUMBERS and kind == "number":
-        return float(text) if "." in text or "e" in text.lower() else int(text)
+        whole = re.fullmatch(r"-?\d{1,18}", text)  # beyond that a number fits no column, and no integer of SQL
+        return int(text) if whole else float(text)
     raise _incompatible(column, f"the literal {text}")
 
 

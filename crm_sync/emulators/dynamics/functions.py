@@ -94,6 +94,7 @@ class Functions:
             "FriendlyName": name,
             "OrganizationVersion": VERSION,
             "EnvironmentId": self._tables.organization,
+            "DatacenterId": self._tables.organization,
             "Geo": "EUR",
             "TenantId": self._settings.tenant,
             "UrlName": name,

@@ -125,11 +125,17 @@ class Keys:
 
     def redefined(self, logical: str) -> None:
         """Note that a table's definition changed: all its delta tokens are dead."""
-        self._state.set_meta(f"defined_at:{logical}", self._state.next_number("seq"))
+        version = self._state.next_number("seq")
+        self._state.set_meta(f"defined_at:{logical}", version)
+        self._state.set_meta("defined_at", version)
 
     def defined_at(self, logical: str) -> int:
         """Return the sequence number of the last change of definition."""
         return int(self._state.get_meta(f"defined_at:{logical}", 0))
+
+    def last_defined(self) -> int:
+        """Return the sequence number of the last change of any definition."""
+        return int(self._state.get_meta("defined_at", 0))
 
 
 def marker(key: Key) -> str:

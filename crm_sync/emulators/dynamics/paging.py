@@ -16,16 +16,18 @@ from crm_sync.emulators.dynamics.tables import LOOKUPS, Column, Table, Tables
 from crm_sync.emulators.state import Record, State
 
 PAGE_ROWS: Final = 5000
-COOKIE: Final = re.compile(r'<cookie pagenumber="(\d+)" pagingcookie="([^"]*)" istracking="(True|False)" />')
+COOKIE: Final = re.compile(
+    r'<cookie pagenumber="(\d{1,9})"(?: pagingcookie="([^"]*)")?(?: istracking="(True|False)")?\s*/>', re.IGNORECASE
+)
 NEVER_NULL: Final = frozenset({"createdon", "modifiedon", "versionnumber"})
 
 
 @dataclass(frozen=True, slots=True)
 class Cookie:
-    """Where a page starts: behind `position`."""
+    """Where a page starts: behind `position`, or without one by its number alone (the first is 1)."""
 
     number: int
-    position: list[Any]
+    position: list[Any] | None
     tracking: bool = False
 
     def text(self) -> str:
@@ -40,12 +42,15 @@ def read_cookie(text: str) -> Cookie:
     try:
         if match is None:
             raise ValueError
-        position = orjson.loads(unquote(unquote(match.group(2))))
+        tracking = (match.group(3) or "").lower() == "true"
+        if not match.group(2) and not tracking:
+            return Cookie(max(1, int(match.group(1))), None)
+        position = orjson.loads(unquote(unquote(match.group(2) or "")))
         if not isinstance(position, list) or any(isinstance(one, list | dict) for one in position) or not position:
             raise ValueError
     except ValueError:
         raise ODataError(400, "0x80060888", "Malformed XML in the Paging Cookie") from None
-    return Cookie(int(match.group(1)), position, match.group(3) == "True")
+    return Cookie(int(match.group(1)), position, tracking)
 
 
 def next_link(call: Call, cookie: Cookie) -> str:

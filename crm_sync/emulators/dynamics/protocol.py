@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import unquote_plus, urlsplit
 from uuid import uuid4
@@ -13,6 +14,8 @@ import orjson
 
 JSON_TYPE = "application/json; odata.metadata=minimal"
 SERVICE_PATH = "/api/data/v9.2/"
+CDS = "Microsoft.PowerApps.CDS."
+HELP = "http://go.microsoft.com/fwlink/?LinkID=398563&error=Microsoft.Crm.CrmException%3a{}&client=platform"
 ANY_SERVICE_PATH = re.compile(r"/api/data/v9\.[0-2]/")
 
 
@@ -112,9 +115,17 @@ class ODataError(Exception):
         super().__init__(message)
         self.status, self.code, self.message, self.headers = status, code, message, dict(headers or {})
 
-    def answer(self) -> Answer:
-        """Return it as a response."""
-        body = {"error": {"code": self.code, "message": self.message}}
+    def answer(self, call: Call) -> Answer:
+        """Return it as a response, with the details that the client wants (include-annotations)."""
+        wanted = call.preferences().get("odata.include-annotations")
+        details = {
+            "ErrorDetails.OperationStatus": "0",
+            "ErrorDetails.SubErrorCode": "0",
+            "HelpLink": HELP.format(self.code.removeprefix("0x").lower()),
+            "InnerError.Message": self.message,
+        }
+        more = {f"@{CDS}{name}": text for name, text in details.items() if includes(wanted, f"{CDS}{name}")}
+        body = {"error": {"code": self.code, "message": self.message, **more}}
         return Answer(
             self.status, orjson.dumps(body), {"REQ_ID": str(uuid4()), "Content-Type": JSON_TYPE, **self.headers}
         )
@@ -127,6 +138,11 @@ class Unsupported(Exception):
         """Return it as a 501 that names the request."""
         message = f"The Dynamics emulator does not support {self}: {call.what}"
         return Answer.of({"error": {"code": "501", "message": message}}, 501)
+
+
+def includes(wanted: str | None, name: str) -> bool:
+    """Tell whether odata.include-annotations asks for an annotation: names by comma, * stands for anything."""
+    return any(fnmatchcase(name, pattern.strip()) for pattern in (wanted or "").split(",") if pattern.strip())
 
 
 def payload_error(detail: str) -> ODataError:
@@ -153,4 +169,4 @@ def no_method() -> ODataError:
 
 def no_segment(name: str) -> ODataError:
     """Return the refusal of an unknown path."""
-    return ODataError(404, "0x80060888", f"Resource not found for the segment '{name}'.")
+    return ODataError(404, "0x8006088a", f"Resource not found for the segment '{name}'.")

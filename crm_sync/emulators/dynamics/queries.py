@@ -11,13 +11,13 @@ from typing import Any, Final
 import orjson
 
 from crm_sync.emulators.dynamics.aggregation import Aggregation
-from crm_sync.emulators.dynamics.annotations import Annotator, context, select, shown
+from crm_sync.emulators.dynamics.annotations import CRM, Annotator, context, select, shown
 from crm_sync.emulators.dynamics.expanding import Expander, expansions, page_size
 from crm_sync.emulators.dynamics.fetching import Fetching
 from crm_sync.emulators.dynamics.filters import Condition, filtered, ordering
 from crm_sync.emulators.dynamics.keys import Keys
 from crm_sync.emulators.dynamics.paging import PAGE_ROWS, Cookie, Order, next_link, read_cookie
-from crm_sync.emulators.dynamics.protocol import Answer, Call, ODataError, Unsupported
+from crm_sync.emulators.dynamics.protocol import Answer, Call, ODataError, Unsupported, includes
 from crm_sync.emulators.dynamics.tables import Column, Table, Tables
 from crm_sync.emulators.dynamics.tracking import Tracking
 from crm_sync.emulators.faults import Faults
@@ -62,7 +62,7 @@ class Queries:
         """Return the number of rows as text, with the byte order mark that Dataverse puts there."""
         options = call.options()
         _only(options, {"$filter"})
-        number = self._counted(table, self._where(table, options, within))
+        number = min(self._counted(table, self._where(table, options, within)), PAGE_ROWS)
         return Answer(200, f"\ufeff{number}".encode(), {"Content-Type": "text/plain"})
 
     def property(self, call: Call, table: Table, record: Record, column: Column, *, raw: bool) -> Answer:
@@ -114,39 +114,48 @@ class Queries:
         paged = "odata.maxpagesize" in call.preferences()
         where = self._where(table, options, within)
         chosen = options.get("$orderby")
-        order = Order(self._tables, table, ordering(table, chosen) if chosen else [])
+        order = Order(self._tables, table, ordering(table, chosen, call.aliases()) if chosen else [])
         limit = size
         if "$top" in options:
             top = _whole(options, "$top")
             limit = limit if paged else min(size, top)
-        page_where = where if cookie is None else both(where, order.behind(cookie.position))
-        records = self._state.scan(
-            table.logical, where=page_where.sql, params=page_where.params, order=order.sql, limit=limit + 1
-        )
+        place = cookie.position if cookie else None
+        page_where = where if place is None else both(where, order.behind(place))
+        skipped = (cookie.number - 1) * size if cookie and place is None else 0
+        bounds = {"where": page_where.sql, "params": page_where.params, "order": order.sql}
+        records = self._state.scan(table.logical, **bounds, limit=limit + 1, offset=skipped)
         more = len(records) > limit and ("$top" not in options or paged)
         records = records[:limit]
-        document = self._document(call, table, options, records)
-        if options.get("$count") == "true":
-            document = {
-                "@odata.context": document.pop("@odata.context"),
-                "@odata.count": self._counted(table, where),
-                **document,
-            }
+        document = self._document(call, table, options, records, where)
         if more:
             number = cookie.number + 1 if cookie else 2
-            place = order.place(self._state, records[-1])
-            document["@odata.nextLink"] = next_link(call, Cookie(number, place))
+            document["@odata.nextLink"] = next_link(call, Cookie(number, order.place(self._state, records[-1])))
         return Answer.of(document, 200, **call.applied())
 
     def _document(
-        self, call: Call, table: Table, options: Mapping[str, str], records: Sequence[Record]
+        self, call: Call, table: Table, options: Mapping[str, str], records: Sequence[Record], where: Condition
     ) -> dict[str, Any]:
         found = expansions(options.get("$expand"))
         wanted = call.preferences().get("odata.include-annotations")
         rows = self._annotator.rows(table, select(table, options.get("$select")), records, wanted)
         self._expander.attach(call, table, records, rows, found)
         names = [one.text for one in found]
-        return {"@odata.context": context(call.root, table, options.get("$select"), "", names), "value": rows}
+        return {
+            "@odata.context": context(call.root, table, options.get("$select"), "", names),
+            **self._totals(table, where, wanted, counted=options.get("$count") == "true"),
+            "value": rows,
+        }
+
+    def _totals(self, table: Table, where: Condition, wanted: str | None, *, counted: bool) -> dict[str, Any]:
+        """Return how many rows there are in all, as far as that is asked for (Web API guide, Count rows)."""
+        number = self._counted(table, where) if counted else -1
+        out: dict[str, Any] = {"@odata.count": min(number, PAGE_ROWS)} if counted else {}
+        asked = {
+            f"{CRM}totalrecordcount": min(number, PAGE_ROWS),
+            f"{CRM}totalrecordcountlimitexceeded": number > PAGE_ROWS,
+            f"{CRM}globalmetadataversion": str(self._keys.last_defined()),
+        }
+        return out | {f"@{name}": value for name, value in asked.items() if includes(wanted, name)}
 
     def _where(self, table: Table, options: Mapping[str, str], within: Condition) -> Condition:
         if "$filter" not in options:
@@ -157,11 +166,11 @@ class Queries:
         return both(within, found)
 
     def _counted(self, table: Table, where: Condition) -> int:
-        """Return how many rows there are; Dataverse counts no further than one page."""
+        """Return how many rows there are: Dataverse counts one page, and whether there are more."""
         condition = f" AND ({where.sql})" if where.sql else ""
         found = self._state.connection().execute(
             f"SELECT count(*) FROM (SELECT 1 FROM record WHERE object = ? AND NOT deleted{condition} LIMIT ?)",
-            (table.logical, *where.params, PAGE_ROWS),
+            (table.logical, *where.params, PAGE_ROWS + 1),
         )
         return int(found.fetchone()[0])
 
@@ -181,7 +190,7 @@ def _only(options: Mapping[str, str], known: set[str] | frozenset[str]) -> None:
 
 def _whole(options: Mapping[str, str], name: str) -> int:
     text = options[name]
-    if not text.isdigit():
+    if not text.isdecimal():
         raise ODataError(
             400, "0x80060888", f"Invalid value '{text}' for {name} query option found. A whole number is needed."
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from crm_sync.emulators.dynamics.actions import PREFIX, Actions
 from crm_sync.emulators.dynamics.addressing import Addresses, Resource, resource
@@ -27,19 +27,6 @@ from crm_sync.emulators.dynamics.writing import Writer, acting
 from crm_sync.emulators.faults import Faults
 from crm_sync.emulators.settings import EmulatorSettings
 from crm_sync.emulators.state import Record, State
-
-REAL_SETS: Final = frozenset(
-    {
-        "activitypointers", "appmodules", "audits", "bulkdeleteoperations", "campaigns", "competitors", "contracts",
-        "duplicaterules", "duplicaterecords", "entities", "goals", "importjobs", "invoices", "knowledgearticles",
-        "lists", "plugintypes", "pricelevels", "products", "publishers", "queues", "queueitems", "quotes", "roles",
-        "salesorders", "savedqueries", "sharepointsites", "slas", "solutions", "subjects", "teams", "territories",
-        "userqueries", "usersettingscollection", "webresources", "workflows", "activitymimeattachments",
-        "QualifyLead", "SendEmail", "BulkDelete", "ExecuteWorkflow", "ImportSolution", "RetrieveDuplicates",
-        "RetrieveEntityChanges", "GrantAccess", "SetState", "AddToQueue", "ManagedPropertyDefinitions",
-    }
-)  # fmt: skip
-"""What a real environment has and this one has not: 501 instead of the 404 for what is nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +73,7 @@ class Service:
                 finally:
                     acting.reset(token)
         except ODataError as error:
-            return error.answer()
+            return error.answer(call)
         except Unsupported as error:
             return error.answer(call)
 
@@ -95,7 +82,7 @@ class Service:
         try:
             return answer_batch(call, self._state, self.handle)
         except ODataError as error:
-            return error.answer()
+            return error.answer(call)
 
     def _acting(self, call: Call) -> str | None:
         """Return the user whom a call impersonates. Raises ODataError for one who is not there."""
@@ -126,8 +113,6 @@ class Service:
                 return Answer()
             if found.name in self.actions.unbound:
                 return self.actions.unbound[found.name](call)
-        if found.name in REAL_SETS:
-            raise Unsupported(f"the table, function or action {found.name}")
         return self._rows_of(call, found)
 
     def _rows_of(self, call: Call, found: Resource) -> Answer:
@@ -199,6 +184,8 @@ class Service:
             return self._collection(call, place, collection, below.name, last)
         if last == "$ref" and below.name in table.navigation:
             return self._reference(call, table, record, below.name)
+        if below.name.startswith(PREFIX):
+            raise Unsupported(f"the bound action or function {below.name}")
         if last not in ("", "$value"):
             raise no_segment(last)
         column = table.columns.get(below.name)

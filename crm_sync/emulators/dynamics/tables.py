@@ -16,7 +16,8 @@ from uuid import uuid4
 
 from crm_sync.emulators.declarations import FieldDeclaration, Schema
 from crm_sync.emulators.dynamics.columns import Column, columns_of
-from crm_sync.emulators.dynamics.protocol import no_property, no_segment
+from crm_sync.emulators.dynamics.elsewhere import elsewhere
+from crm_sync.emulators.dynamics.protocol import Unsupported, no_property, no_segment
 from crm_sync.emulators.state import Record, State
 
 LOOKUPS = frozenset({"Lookup", "Customer", "Owner"})
@@ -97,9 +98,20 @@ class Table:
         return found
 
     @cached_property
-    def money(self) -> bool:
-        """Tell whether it has columns of money, and so a currency."""
-        return any(one.kind == "Money" for one in self.columns.values())
+    def money(self) -> tuple[str, ...]:
+        """Return the logical names of its columns of money; with any it has a currency."""
+        return tuple(one.logical for one in self.columns.values() if one.kind == "Money")
+
+    @cached_property
+    def defaults(self) -> Mapping[str, Any]:
+        """Return logical name -> the value that a new row has by itself."""
+        every = ((one.logical, one.declaration.default) for one in self.columns.values())
+        return {name: default for name, default in every if default is not None}
+
+    @cached_property
+    def required(self) -> tuple[str, ...]:
+        """Return the logical names of the columns that no row is without."""
+        return tuple(one.logical for one in self.columns.values() if one.declaration.required)
 
 
 class Tables:
@@ -139,10 +151,12 @@ class Tables:
         return built[1]
 
     def by_set(self, set_name: str) -> Table:
-        """Return a table by its set name; ODataError 404 where there is none."""
+        """Return a table by its set name. Raises ODataError 404, or Unsupported for one of a real environment."""
         for logical in self.names:
             if self.table(logical).set_name == set_name:
                 return self.table(logical)
+        if elsewhere(set_name):
+            raise Unsupported(f"the table, function or action {set_name}")
         raise no_segment(set_name)
 
     def _build(self, logical: str, fields: Mapping[str, FieldDeclaration]) -> Table:

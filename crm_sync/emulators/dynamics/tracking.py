@@ -41,12 +41,14 @@ class Tracking:
         if not self._keys.tracked(table.logical):
             raise ODataError(400, "0x80072491", f"Entity {table.logical} does not have change tracking enabled.")
         since = self._token(table, options["$deltatoken"]) if "$deltatoken" in options else None
-        until = self._state.last_seq()
+        place = _place(cookie, first=since is None)
+        # the first read goes by id: what changes while it is paged must be in the delta, so that its start is kept
+        until = self._state.last_seq() if since is not None or place is None else place[1]
         if since is None:
-            after = Between(gt=cookie.position[0]) if cookie else None
+            after = None if place is None else Between(gt=place[0])
             records = self._state.scan(table.logical, id=after, limit=size + 1)
         else:
-            low = cookie.position[0] if cookie else since
+            low = since if place is None else place[0]
             records = self._state.scan(
                 table.logical, deleted=None, seq=Between(gt=low, le=until), order="seq", limit=size + 1
             )
@@ -67,9 +69,9 @@ class Tracking:
             for one in records
         ]
         if more:
-            last = records[-1].id if since is None else records[-1].seq
+            last = [records[-1].id, until] if since is None else [records[-1].seq]
             number = cookie.number + 1 if cookie else 2
-            document["@odata.nextLink"] = next_link(call, Cookie(number, [last], tracking=True))
+            document["@odata.nextLink"] = next_link(call, Cookie(number, last, tracking=True))
         return Answer.of(document, 200, **call.applied())
 
     def _delta(self, call: Call, table: Table, options: Mapping[str, str], seq: int) -> str:
@@ -92,3 +94,14 @@ class Tracking:
         if expired or self._faults.strike("expire_delta", object=table.logical):
             raise ODataError(400, "0x80044352", "The token is expired or invalid. A full synchronization is needed.")
         return seq
+
+
+def _place(cookie: Cookie | None, *, first: bool) -> list[Any] | None:
+    """Return where a page goes on: [id, version at the start] of a first read, [version] of a delta."""
+    if cookie is None:
+        return None
+    kinds: tuple[type, ...] = (str, int) if first else (int,)
+    place = cookie.position or []
+    if len(place) != len(kinds) or not all(isinstance(one, kind) for one, kind in zip(place, kinds, strict=True)):
+        raise ODataError(400, "0x80060888", "Malformed XML in the Paging Cookie")
+    return place

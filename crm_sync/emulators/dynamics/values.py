@@ -5,6 +5,7 @@ Lengths, ranges and options are enforced with the codes of Dataverse's error ref
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -14,6 +15,7 @@ from crm_sync.emulators.dynamics.tables import CHOICES, EPOCH, GUID, Column, Tab
 
 FIRST_DAY: Final = date(1753, 1, 1)
 MOST_CHOICES: Final = 150
+CHOICE: Final = re.compile(r"-?\d{1,10}")
 
 
 def moment_us(text: str) -> int | None:
@@ -129,7 +131,7 @@ def _choices(table: Table, column: Column, value: Any) -> str | None:
     if not isinstance(value, str):
         raise _wrong_type(table, column, value)
     parts = [one.strip() for one in value.split(",") if one.strip()]
-    if not all(one.lstrip("-").isdigit() for one in parts) or len(parts) > MOST_CHOICES:
+    if not all(CHOICE.fullmatch(one) for one in parts) or len(parts) > MOST_CHOICES:
         raise _wrong_type(table, column, value)
     chosen = sorted({_option(table, column, int(one)) for one in parts})
     return ",".join(map(str, chosen)) or None

@@ -25,6 +25,9 @@ acting: ContextVar[str | None] = ContextVar("acting", default=None)
 BY_ITSELF: Final = frozenset({"createdby", "modifiedby", "ownerid", "owninguser", "owningbusinessunit"})
 """Lookups that deleting a row never clears: users and business units are not deleted."""
 
+STATES: Final = ("statecode", "statuscode")
+"""Columns that are never empty: null stands for what they have, or get by themselves."""
+
 Tell = Callable[[str, Record, Record | None, Collection[str]], None]
 
 
@@ -61,8 +64,8 @@ class Writer:
         """Change a row. Raises ODataError."""
         with self._state.transaction():
             self._troubles.strike(table, record.id)
-            values = change.values
-            if "statecode" in values or "statuscode" in values:
+            values = {name: value for name, value in change.values.items() if value is not None or name not in STATES}
+            if any(name in values for name in STATES):
                 values = self._state_change(table, record, values)
             values = {**values, **self._touched(table, {**record.values, **values}, record)}
             if detect:
@@ -173,17 +176,11 @@ class Writer:
     # -- what Dataverse fills in
 
     def _completed(self, table: Table, change: Change) -> dict[str, Any]:
-        values = {
-            one.logical: one.declaration.default
-            for one in table.columns.values()
-            if one.declaration.default is not None
-        }
-        values |= change.values
-        for column in table.columns.values():
-            if column.declaration.required and values.get(column.logical) is None:
-                raise ODataError(
-                    400, "0x80040200", f"The required field '{column.logical}' of {table.logical} is missing."
-                )
+        values = dict(table.defaults)
+        values |= {name: value for name, value in change.values.items() if value is not None or name not in STATES}
+        for name in table.required:
+            if values.get(name) is None:
+                raise ODataError(400, "0x80040200", f"The required field '{name}' of {table.logical} is missing.")
         if "statuscode" in values and "statecode" in values:
             values["statecode"] = self._state_of(table, values)
         if table.logical == "incident" and not values.get("ticketnumber"):
@@ -201,11 +198,7 @@ class Writer:
         who = acting.get()
         if who is not None:
             out["modifiedby"] = who
-        if (
-            table.money
-            and not values.get("transactioncurrencyid")
-            and any(values.get(one.logical) is not None for one in table.columns.values() if one.kind == "Money")
-        ):
+        if not values.get("transactioncurrencyid") and any(values.get(name) is not None for name in table.money):
             out["transactioncurrencyid"] = self._tables.currency
         if table.logical == "annotation" and (before is None or before.values.get("documentbody") != _body(values)):
             out |= _document(values)

@@ -12,9 +12,11 @@ from typing import Any
 import orjson
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crm_sync.emulators.faults import Faults
 from crm_sync.emulators.hubspot.calls import Call
@@ -37,7 +39,7 @@ def build(state: State, faults: Faults, settings: EmulatorSettings) -> Starlette
     routes = [Route(path, front.endpoint(one, shown), methods=[one.method]) for one, path, shown in served]
     nothing = Endpoint("*", "/{path}", _unsupported)
     routes.append(Route("/{path:path}", front.endpoint(nothing, "/{path}"), methods=METHODS))
-    app = Starlette(routes=routes)
+    app = Starlette(routes=routes, middleware=[Middleware(SlashesIgnored)])
     app.router.redirect_slashes = False
     app.state.desk = portal.desk
     app.state.hooks = portal.hooks
@@ -48,6 +50,19 @@ def build(state: State, faults: Faults, settings: EmulatorSettings) -> Starlette
 
 def _unsupported(call: Call) -> Any:
     raise not_supported(f"{call.method} {call.path}")
+
+
+class SlashesIgnored:
+    """Serve a path that ends with a slash as the one without it, as HubSpot does."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        path = str(scope.get("path", ""))
+        trimmed = {**scope, "path": path.rstrip("/")} if path.rstrip("/") else scope
+        await self._app(trimmed, receive, send)
 
 
 class Front:
@@ -99,12 +114,14 @@ class Front:
         fault = self._portal.faults.strike("server_error", object=named)
         if fault is not None:
             raise refusal(fault.status, None, "Internal error")
-        if scopes is not None and one.object_scope:
+        if one.object_scope:
             object = call.object()
-            engagement = bool(call.catalog.traits(object).get("engagement"))
-            wanted = needed(object, writes=one.writes, engagement=engagement)
-            if not set(wanted) & set(scopes):
+            traits = call.catalog.traits(object)
+            wanted = needed(object, traits, writes=one.writes)
+            if scopes is not None and not set(wanted) & set(scopes):
                 raise missing(wanted)
+            if one.writes and traits.get("read_only"):
+                raise not_supported(f"{call.method} {call.path}: {object} are only read")
         return headers
 
 

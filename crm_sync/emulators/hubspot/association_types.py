@@ -21,6 +21,11 @@ PLAIN = [
     ("tickets", "tickets", 452, 452), ("deals", "line_items", 19, 20), ("deals", "quotes", 63, 64),
     ("quotes", "line_items", 67, 68), ("contacts", "quotes", 70, 69), ("companies", "quotes", 72, 71),
     ("leads", "contacts", 608, 609), ("leads", "companies", 610, 611),
+    ("contacts", "feedback_submissions", 97, 98), ("tickets", "feedback_submissions", 99, 100),
+    ("communications", "contacts", 81, 82), ("communications", "tickets", 83, 84),
+    ("communications", "deals", 85, 86), ("communications", "companies", 87, 88),
+    ("postal_mail", "contacts", 453, 454), ("postal_mail", "tickets", 455, 456), ("postal_mail", "deals", 457, 458),
+    ("postal_mail", "companies", 459, 460),
     *(
         (engagement, other, id, id - 1)
         for engagement, ids in (
@@ -77,10 +82,11 @@ class AssociationTypes:
     def __init__(self, state: State, catalog: Catalog) -> None:
         self._state, self._catalog = state, catalog
         self._standard = _standard()
-        self._load()
-        state.after_restore(self._load)
+        self.reload()
+        state.after_restore(self.reload)
 
-    def _load(self) -> None:
+    def reload(self) -> None:
+        """Read the types of users anew."""
         own = [Kind(**one) for one in self._state.get_meta("association-types", [])]
         self._of_pair: dict[tuple[str, str], dict[int, Kind]] = {}
         for one in [*self._standard, *own]:
@@ -88,7 +94,7 @@ class AssociationTypes:
 
     def _keep(self, kinds: Iterable[Kind]) -> None:
         self._state.set_meta("association-types", [asdict(one) for one in kinds])
-        self._load()
+        self.reload()
 
     def _own(self) -> list[Kind]:
         return [one for pair in self._of_pair.values() for one in pair.values() if one.category == USER]

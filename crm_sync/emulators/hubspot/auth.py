@@ -84,7 +84,7 @@ class Gate:
     # -- tokens
 
     def token(self, form: Form) -> Shown:
-        """Answer POST /oauth/v1/token and /oauth/v3/token."""
+        """Answer POST /oauth/v1/token."""
         presented = (form.get("client_id"), form.get("client_secret"))
         if presented != (self._settings.client_id, self._settings.client_secret):
             raise _bad_token("BAD_CLIENT_ID", "missing or invalid client id or client secret")
@@ -106,6 +106,11 @@ class Gate:
             case other:
                 said = f"grant_type {other or '(none)'} is not one of refresh_token, authorization_code"
                 raise _bad_token("BAD_GRANT_TYPE", said, "unsupported_grant_type")
+
+    def token_by_v3(self, form: Form) -> Shown:
+        """Answer POST /oauth/v3/token, which tells what the token is for."""
+        own = form.get("grant_type") == "client_credentials"
+        return {"token_use": "client_credentials" if own else "access_token", **self.token(form)}
 
     def _issue(self, scopes: list[str], refresh: str | None) -> Shown:
         facts = {"refreshed": True, "scopes": scopes}
@@ -183,6 +188,12 @@ class Gate:
             "token": token, "user": PERSON, "hub_domain": HUB_DOMAIN, "scopes": scopes,
             "hub_id": PORTAL_ID, "client_id": self._settings.client_id, "user_id": USER_ID, "token_type": "refresh",
         }  # fmt: skip
+
+    def describe_private(self, given: Mapping[str, Any]) -> Shown:
+        """Answer POST /oauth/v2/private-apps/get/access-token-info: {"tokenKey"} of a private app."""
+        if given.get("tokenKey") != self._settings.token:
+            raise refusal(404, "OBJECT_NOT_FOUND", "The token is none of a private app.")
+        return {"userId": USER_ID, "hubId": PORTAL_ID, "appId": APP_ID, "scopes": SCOPES}
 
     def introspect(self, form: Form) -> Shown:
         """Answer POST /oauth/v3/token/introspect: {"active": false} for a token that is over or unknown."""

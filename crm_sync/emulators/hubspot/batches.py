@@ -167,7 +167,8 @@ class Batches:
         return 204, None
 
     def _shown(self, record: Record, given: Input) -> dict[str, Any]:
-        shown = self._records.show(record, list(given.get("properties") or {}))
+        keys = [str(given["idProperty"])] if given.get("idProperty") else []
+        shown = self._records.show(record, list(dict.fromkeys([*keys, *(given.get("properties") or {})])))
         if given.get("objectWriteTraceId"):
             shown["objectWriteTraceId"] = str(given["objectWriteTraceId"])
         return shown

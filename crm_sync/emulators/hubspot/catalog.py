@@ -5,7 +5,8 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, reduce
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,16 @@ from crm_sync.emulators.declarations import (
 from crm_sync.emulators.hubspot.refusals import PORTAL_ID, invalid, not_supported
 from crm_sync.emulators.state import State
 
-FILES = ("declarations.toml", "sales.toml", "engagements.toml")
+FILES = ("declarations.toml", "sales.toml", "engagements.toml", "others.toml")
 ELSEWHERE = frozenset(
     {
-        "communications", "communication", "postal_mail", "taxes", "tax", "goal_targets", "feedback_submissions",
-        "discounts", "fees", "orders", "carts", "invoices", "subscriptions", "appointments", "courses", "listings",
-        "services", "users", "partner_clients", "0-18", "0-19", "0-53", "0-69", "0-74", "0-84", "0-85", "0-115",
-        "0-116", "0-123", "0-142", "0-162", "0-410", "0-420", "0-421",
+        "tax", "taxes", "discount", "discounts", "fee", "fees", "order", "orders", "cart", "carts", "invoice",
+        "invoices",
+        "subscription", "subscriptions", "commerce_payment", "commerce_payments", "appointment", "appointments",
+        "course", "courses", "listing", "listings", "service", "services", "user", "users", "partner_client",
+        "partner_clients", "partner_service", "partner_services", "project", "projects", "contract", "contracts",
+        "conversation", "conversations", "form", "forms", "0-11", "0-53", "0-69", "0-84", "0-85",
+        "0-86", "0-101", "0-115", "0-123", "0-142", "0-162", "0-410", "0-420", "0-421", "0-970",
     }
 )  # fmt: skip
 """Objects that HubSpot has and this emulator has not."""
@@ -67,9 +71,12 @@ def _standard() -> Mapping[str, ObjectDeclaration]:
 
 def _read_all(more: Mapping[str, Any] | None) -> dict[str, ObjectDeclaration]:
     here = Path(__file__).parent
-    documents = [tomllib.loads((here / file).read_text(encoding="utf-8")) for file in FILES[:-1]]
-    objects = load(here / FILES[-1], merged(merged(*documents), more))
-    return {name: _completed(name, one, at) for at, (name, one) in enumerate(objects.items(), 1)}
+    documents = [tomllib.loads((here / file).read_text(encoding="utf-8")) for file in FILES[1:]]
+    objects = load(here / FILES[0], reduce(merged, [*documents, more or {}]))
+    numbers = count(1)
+    return {
+        name: _completed(name, one, 0 if "type_id" in one.extra else next(numbers)) for name, one in objects.items()
+    }
 
 
 def _completed(name: str, one: ObjectDeclaration, at: int) -> ObjectDeclaration:
@@ -128,6 +135,10 @@ class Catalog(Schema):
         for name in self.objects:
             self._spell(name)
 
+    def reload(self) -> None:
+        """Read everything anew, after a change of the state was taken back."""
+        self._read()
+
     # -- names
 
     def _spell(self, name: str) -> None:
@@ -143,9 +154,14 @@ class Catalog(Schema):
         found = self._spellings.get(given)
         if found is not None:
             return found
-        if given in ELSEWHERE:
+        if self.elsewhere(given):
             raise not_supported(f"the object {given}")
         raise invalid(f"Unable to infer object type from: {spelling}")
+
+    @staticmethod
+    def elsewhere(spelling: str) -> bool:
+        """Tell whether a name means an object of HubSpot's that is not emulated: nothing here is associated with it."""
+        return spelling.lower() in ELSEWHERE
 
     def traits(self, object: str) -> Mapping[str, Any]:
         """Return what is declared of an object besides its fields."""

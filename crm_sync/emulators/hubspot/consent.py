@@ -11,7 +11,7 @@ from typing import Any
 
 from crm_sync.emulators.hubspot.catalog import BORN
 from crm_sync.emulators.hubspot.properties import EMAIL, instant
-from crm_sync.emulators.hubspot.refusals import invalid
+from crm_sync.emulators.hubspot.refusals import PORTAL_ID, invalid
 from crm_sync.emulators.hubspot.sources import API
 from crm_sync.emulators.hubspot.writing import Writer
 from crm_sync.emulators.state import State
@@ -44,6 +44,18 @@ DEFINITIONS = [
     _definition(7002, "One to One", "One to One emails", "Email"),
     _definition(7003, "Customer Service Communication", "Feedback requests and customer service information.", "Email"),
 ]
+
+
+def old_definitions() -> list[Shown]:
+    """Return the subscription types as the legacy e-mail API shows them."""
+    return [
+        {
+            "id": int(one["id"]), "portalId": PORTAL_ID, "name": one["name"], "description": one["description"],
+            "active": one["isActive"], "internal": one["isInternal"], "category": one["purpose"],
+            "channel": one["communicationMethod"],
+        }
+        for one in DEFINITIONS
+    ]  # fmt: skip
 
 
 class Consent:

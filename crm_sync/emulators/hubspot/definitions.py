@@ -32,6 +32,8 @@ LEGACY = (
     "name", "label", "description", "groupName", "type", "fieldType", "options", "displayOrder", "hidden",
     "calculated", "externalOptions", "hubspotDefined", "formField",
 )  # fmt: skip
+TOLD = ("displayOrder", "hidden", "formField")
+"""What clients say of a property and only read back."""
 Shown = dict[str, Any]
 Group = dict[str, Any]
 
@@ -44,9 +46,13 @@ class Definitions:
 
     # -- properties
 
-    def all(self, object: str, *, archived: bool = False) -> list[Shown]:
-        """Return all live (or all archived) definitions of an object."""
+    def all(self, object: str, *, archived: bool = False, sensitivity: str | None = None) -> list[Shown]:
+        """Return all live (or all archived) definitions of an object; none of the portal's are sensitive."""
         fields = self._catalog.fields(object).values()
+        if sensitivity not in (None, "non_sensitive", "sensitive", "highly_sensitive"):
+            raise invalid(f"Unknown dataSensitivity {sensitivity}.")
+        if sensitivity in ("sensitive", "highly_sensitive"):
+            return []
         return [self.show(object, one) for one in fields if bool(one.extra.get("archived")) == archived]
 
     def legacy(self, object: str) -> list[Shown]:
@@ -103,6 +109,7 @@ class Definitions:
             "field_type": given["fieldType"], "description": given.get("description") or "", "custom": True,
             "group": given["groupName"], "createdAt": now, "updatedAt": now,
             "external_options": bool(given.get("externalOptions")),
+            "option_details": _option_details(given), **{key: given[key] for key in TOLD if given.get(key) is not None},
             **({"picks": "owner"} if given.get("referencedObjectType") == "OWNER" else {}),
         }  # fmt: skip
         try:
@@ -119,7 +126,8 @@ class Definitions:
             declared.required, declared.read_only, declared.unique, options, declared.default, declared.extra,
         )  # fmt: skip
         extra: dict[str, Any] = {"updatedAt": instant(self._state.now_us())}
-        extra |= {"description": given["description"]} if "description" in given else {}
+        extra |= {key: given[key] for key in ("description", *TOLD) if given.get(key) is not None}
+        extra |= {"option_details": _option_details(given)} if "options" in given else {}
         extra |= {"group": given["groupName"]} if given.get("groupName") else {}
         extra |= {"field_type": given["fieldType"]} if given.get("fieldType") else {}
         return self.show(object, self._catalog.replace_field(object, changed, **extra))
@@ -147,18 +155,18 @@ class Definitions:
             "options": self._shown_options(object, declared),
             "createdAt": extra.get("createdAt", BORN),
             "updatedAt": extra.get("updatedAt", BORN),
-            "displayOrder": -1,
+            "displayOrder": extra.get("displayOrder", -1),
             "calculated": False,
             "externalOptions": bool(extra.get("external_options")),
             "hasUniqueValue": declared.unique,
-            "hidden": False,
+            "hidden": bool(extra.get("hidden")),
             "hubspotDefined": not custom,
             "modificationMetadata": {
                 "archivable": custom,
                 "readOnlyDefinition": not custom,
                 "readOnlyValue": declared.read_only,
             },
-            "formField": not declared.read_only,
+            "formField": bool(extra.get("formField", not declared.read_only)),
             "dataSensitivity": "non_sensitive",
             "archived": archived,
         }
@@ -175,8 +183,9 @@ class Definitions:
             pairs = [(one["id"], one["label"]) for one in self._pipelines.all(object)]
         elif kind == "stage":
             pairs = [(one["id"], one["label"]) for pipe in self._pipelines.all(object) for one in pipe["stages"]]
+        details = declared.extra.get("option_details") or {}
         return [
-            {"label": label, "value": value, "displayOrder": at, "hidden": False}
+            {"label": label, "value": value, "displayOrder": at, "hidden": False, **details.get(value, {})}
             for at, (value, label) in enumerate(pairs)
         ]
 
@@ -221,6 +230,15 @@ class Definitions:
 
 def _no_group(name: str) -> Refusal:
     return refusal(404, "OBJECT_NOT_FOUND", f"Property group {name} does not exist")
+
+
+def _option_details(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what clients say of options besides value and label, by value."""
+    kept = ("description", "displayOrder", "hidden")
+    return {
+        str(one.get("value")): {key: one[key] for key in kept if one.get(key) is not None}
+        for one in mappings(given, "options")
+    }
 
 
 def _options(given: Mapping[str, Any]) -> dict[str, str]:

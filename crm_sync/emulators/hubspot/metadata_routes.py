@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from crm_sync.emulators.hubspot.batches import Answer, envelope, inputs_of
+from crm_sync.emulators.hubspot.bodies import texts
 from crm_sync.emulators.hubspot.calls import Call
 from crm_sync.emulators.hubspot.definitions import Definitions
 from crm_sync.emulators.hubspot.owners import owner, owners
@@ -38,10 +39,7 @@ class MetadataRoutes:
         base, known = "/crm/v3/properties/{object}", self._definitions
         group = f"{base}/groups/{{group}}"
         return [
-            Endpoint("GET", base, lambda c: _results(known.all(c.object(), archived=c.flag("archived")))),
-            Endpoint("GET", "/properties/v1/{object}/properties", lambda c: (200, known.legacy(c.object()))),
-            Endpoint("GET", "/properties/v2/{object}/properties", lambda c: (200, known.legacy(c.object()))),
-            Endpoint("GET", "/companies/v2/properties", lambda c: (200, known.legacy("companies"))),
+            Endpoint("GET", base, self._properties),
             Endpoint("POST", base, lambda c: (201, known.create(c.object(), c.mapping()))),
             Endpoint("POST", f"{base}/batch/read", self._read_properties),
             Endpoint("POST", f"{base}/batch/create", self._create_properties),
@@ -57,6 +55,10 @@ class MetadataRoutes:
             ),
             Endpoint("DELETE", f"{base}/{{name}}", silent(lambda c: known.archive(c.object(), c.params["name"]))),
         ]
+
+    def _properties(self, call: Call) -> Answer:
+        sensitivity = call.one("dataSensitivity")
+        return _results(self._definitions.all(call.object(), archived=call.flag("archived"), sensitivity=sensitivity))
 
     def _get_property(self, call: Call) -> Answer:
         return 200, self._definitions.get(call.object(), call.params["name"], archived=call.flag("archived"))
@@ -116,7 +118,6 @@ class MetadataRoutes:
     def _owner_table(self) -> list[Endpoint]:
         return [
             Endpoint("GET", "/crm/v3/owners", self._owners),
-            Endpoint("GET", "/crm/v3/owners/", self._owners),
             Endpoint("GET", "/crm/v3/owners/{id}", self._owner),
         ]
 
@@ -143,6 +144,7 @@ class MetadataRoutes:
             out += [
                 Endpoint("GET", base, lambda c: _results(kept.all(archived=c.flag("archived"))), dated=dated),
                 Endpoint("POST", base, lambda c: (201, kept.create(c.mapping())), dated=dated),
+                Endpoint("POST", f"{base}/batch/read", self._read_schemas, dated=dated),
                 Endpoint("GET", one, lambda c: (200, kept.get(c.object())), dated=dated),
                 Endpoint("PATCH", one, lambda c: (200, kept.update(c.object(), c.mapping())), dated=dated),
                 Endpoint(
@@ -157,3 +159,15 @@ class MetadataRoutes:
                 ),
             ]
         return out
+
+    def _read_schemas(self, call: Call) -> Answer:
+        given = call.mapping()
+        names = texts(given, "inputs")
+        if not names:
+            raise invalid("Invalid input JSON: inputs must not be empty.")
+        found = [self._schemas.get(call.catalog.resolve(one)) for one in dict.fromkeys(names)]
+        if not given.get("includePropertyDefinitions", True):
+            found = [one | {"properties": []} for one in found]
+        if not given.get("includeAssociationDefinitions", True):
+            found = [one | {"associations": []} for one in found]
+        return envelope(self._state.now_us(), 200, found, [])

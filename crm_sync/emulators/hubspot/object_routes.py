@@ -54,7 +54,8 @@ class ObjectRoutes:
     def _shown(self, call: Call, records: Sequence[Record]) -> list[dict[str, Any]]:
         names = call.many("properties") or None
         shown = self._records.show_all(records, names, call.many("propertiesWithHistory"))
-        wanted = [call.catalog.resolve(one) for one in call.many("associations")]
+        asked = [one for one in call.many("associations") if not call.catalog.elsewhere(one)]
+        wanted = [call.catalog.resolve(one) for one in asked]
         if wanted and records:
             self._add_associations(call, records, wanted, shown)
         return shown
@@ -120,7 +121,9 @@ class ObjectRoutes:
 
     def _merge(self, call: Call) -> Answer:
         given: Mapping[str, Any] = call.mapping()
-        ids = str(given.get("primaryObjectId")), str(given.get("objectIdToMerge"))
+        ids = str(given.get("primaryObjectId") or ""), str(given.get("objectIdToMerge") or "")
+        if not all(ids):
+            raise invalid("Invalid input JSON: primaryObjectId and objectIdToMerge must be set.")
         return 200, self._records.show(self._writer.merge(call.object(), *ids))
 
     def _erase(self, call: Call) -> Answer:

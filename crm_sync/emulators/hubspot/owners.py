@@ -34,6 +34,17 @@ def owner_ids() -> list[str]:
     return [one["id"] for one in OWNERS if not one["archived"]]
 
 
+def users() -> list[dict[str, Any]]:
+    """Return the users of the portal: the owners who can log in. Source: user provisioning guide."""
+    return [
+        {
+            "id": str(one["userId"]), "email": one["email"], "firstName": one["firstName"], "lastName": one["lastName"],
+            "roleIds": [], "superAdmin": at == 0,
+        }
+        for at, one in enumerate(one for one in OWNERS if one["userId"] is not None)
+    ]  # fmt: skip
+
+
 def owners(*, email: str | None, archived: bool, after: int, limit: int) -> tuple[list[Owner], int | None]:
     """Return a page of owners, and where the next one starts."""
     found = [one for one in OWNERS if one["archived"] == archived and email in (None, "", one["email"])]

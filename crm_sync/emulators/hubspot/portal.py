@@ -18,6 +18,9 @@ from crm_sync.emulators.hubspot.former import Former
 from crm_sync.emulators.hubspot.history import History
 from crm_sync.emulators.hubspot.identity import Identity
 from crm_sync.emulators.hubspot.late import Late
+from crm_sync.emulators.hubspot.legacy import Legacy
+from crm_sync.emulators.hubspot.legacy_engagements import LegacyEngagements
+from crm_sync.emulators.hubspot.legacy_routes import LegacyRoutes
 from crm_sync.emulators.hubspot.limits import Limits
 from crm_sync.emulators.hubspot.metadata_routes import MetadataRoutes
 from crm_sync.emulators.hubspot.object_routes import ObjectRoutes
@@ -64,6 +67,8 @@ class Portal:
         )
         self._associations = AssociationRoutes(records, associations)
         self._metadata = MetadataRoutes(state, definitions, pipelines, Schemas(state, self.catalog, definitions, types))
+        self._legacy = LegacyRoutes(records, writer, Legacy(records, associations, pipelines), definitions, self.limits)
+        self._old_engagements = LegacyEngagements(records, writer, associations)
         self._services = ServiceRoutes(
             state, self.gate, self.limits, Consent(state, writer), WebhookSettings(state, self.hooks)
         )
@@ -71,5 +76,6 @@ class Portal:
     def endpoints(self) -> list[Endpoint]:
         """Return all endpoints, those that are called most first; of several that match a path the first counts."""
         return [
-            *self._objects.table(), *self._services.table(), *self._metadata.table(), *self._associations.table()
+            *self._objects.table(), *self._services.table(), *self._metadata.table(), *self._associations.table(),
+            *self._legacy.table(), *self._old_engagements.table(),
         ]  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 PORTAL_ID = 62515000
+BAD_VALUES = "Property values were not valid: "
 
 Problem = dict[str, Any]
 """One bad property value: {"isValid", "message", "error", "name", "localizedErrorMessage", "portalId"}."""
@@ -60,7 +61,7 @@ def problem(name: str, code: str, message: str) -> Problem:
 def bad_values(problems: Sequence[Problem]) -> Refusal:
     """Make the 400 for bad property values: a JSON array as text in the message, repeated in `errors`."""
     return invalid(
-        "Property values were not valid: " + orjson.dumps(list(problems)).decode(),
+        BAD_VALUES + orjson.dumps(list(problems)).decode(),
         errors=[
             {"message": one["message"], "code": one["error"], "context": {"propertyName": [one["name"]]}}
             for one in problems

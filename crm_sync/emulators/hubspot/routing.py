@@ -26,6 +26,8 @@ SHAPES = (
     ("/crm-object-schemas/v3/schemas", "/crm-object-schemas/{version}/schemas"),
     ("/communication-preferences/v4", "/communication-preferences/{version}"),
     ("/oauth/v3", "/oauth/{version}"),
+    ("/account-info/v3", "/account-info/{version}"),
+    ("/settings/v3/users", "/settings/users/{version}"),
     ("/webhooks/v3", "/webhooks/2026-03"),
     ("/webhooks/v3", "/app-webhooks/2026-09"),
 )

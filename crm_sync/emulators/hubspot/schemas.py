@@ -20,7 +20,7 @@ from crm_sync.emulators.state import State
 NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,49}$")
 CHANGEABLE = (
     "labels", "primaryDisplayProperty", "requiredProperties", "searchableProperties", "secondaryDisplayProperties",
-    "description",
+    "description", "allowsSensitiveProperties",
 )  # fmt: skip
 Shown = dict[str, Any]
 BY_DEFAULT = ("emails", "meetings", "notes", "tasks", "calls")
@@ -47,7 +47,8 @@ class Schemas:
         return {
             "id": extra["type_id"], "objectTypeId": extra["type_id"], "name": self._catalog.singular(object).upper(),
             "fullyQualifiedName": self._catalog.singular(object).upper(), "archived": False, "createdAt": BORN,
-            "updatedAt": BORN, "labels": {"singular": self._catalog.singular(object), "plural": extra["plural_label"]},
+            "updatedAt": BORN,
+            "labels": {"singular": _label(self._catalog.singular(object)), "plural": extra["plural_label"]},
             "requiredProperties": [one[0] for one in extra["needs"] if len(one) == 1],
             "searchableProperties": list(extra["searched"]), "secondaryDisplayProperties": [],
             "primaryDisplayProperty": (extra["primary_properties"] or [None])[0],
@@ -56,6 +57,7 @@ class Schemas:
     def _show(self, object: str, raw: Mapping[str, Any]) -> Shown:
         kinds = [one for other in dict.fromkeys(self._types.partners(object)) for one in self._both(object, other)]
         return {
+            "allowsSensitiveProperties": False,
             **raw,
             "properties": self._definitions.all(object),
             "associations": [self._shown_kind(one) for one in dict.fromkeys(kinds) if one.label is None],
@@ -89,15 +91,23 @@ class Schemas:
             "updatedAt": now, "fullyQualifiedName": f"p{PORTAL_ID}_{name}", "portalId": PORTAL_ID,
             **{key: given[key] for key in CHANGEABLE if given.get(key) is not None},
         }  # fmt: skip
-        with self._state.transaction():
-            self._catalog.keep_custom(object, raw)
-            group = self._catalog.traits(object)["group"]
-            for one in properties:
-                self._definitions.create(object, {"groupName": group, **one})
-            wanted = [self._catalog.resolve(str(one)) for one in texts(given, "associatedObjects")]
-            for other in dict.fromkeys([*wanted, *BY_DEFAULT]):
-                self._types.connect(object, other, f"{object}_to_{self._catalog.singular(other)}")
+        try:
+            with self._state.transaction():
+                self._make(object, raw, given)
+        except Exception:  # what was taken back in the state is still known in memory
+            self._catalog.reload()
+            self._types.reload()
+            raise
         return self.get(object)
+
+    def _make(self, object: str, raw: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+        self._catalog.keep_custom(object, raw)
+        group = self._catalog.traits(object)["group"]
+        for one in mappings(given, "properties"):
+            self._definitions.create(object, {"groupName": group, **one})
+        wanted = [self._catalog.resolve(str(one)) for one in texts(given, "associatedObjects")]
+        for other in dict.fromkeys([*wanted, *BY_DEFAULT]):
+            self._types.connect(object, other, f"{object}_to_{self._catalog.singular(other)}")
 
     def _check_names(self, given: Mapping[str, Any], names: set[str]) -> None:
         used = [
@@ -119,6 +129,7 @@ class Schemas:
         raw = self._own(object)
         self._check_names(given, set(self._catalog.fields(object)))
         changed = {key: given[key] for key in CHANGEABLE if key in given}
+        changed |= {"description": None} if given.get("clearDescription") is True else {}
         self._catalog.keep_custom(object, {**raw, **changed, "updatedAt": instant(self._state.now_us())})
         return self.get(object)
 
@@ -149,6 +160,10 @@ class Schemas:
                 self._types.drop(object, other, id)
                 return
         raise _no_association(id)
+
+
+def _label(name: str) -> str:
+    return name.replace("_", " ").capitalize()
 
 
 def _no_association(id: str) -> Refusal:

@@ -5,11 +5,15 @@ Source: scopes reference; object APIs (403 MISSING_SCOPES).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from crm_sync.emulators.hubspot.refusals import Refusal, refusal
 
-SCOPED = ("contacts", "companies", "deals", "custom", "line_items", "products", "quotes", "leads")
+SCOPED = (
+    "contacts", "companies", "deals", "custom", "line_items", "products", "quotes", "leads", "goals",
+    "feedback_submissions",
+)  # fmt: skip
 SCOPES = [
     *(f"crm.objects.{one}.{verb}" for one in SCOPED for verb in ("read", "write")),
     *(f"crm.schemas.{one}.{verb}" for one in SCOPED for verb in ("read", "write")),
@@ -20,11 +24,12 @@ SCOPES = [
 READING = ("read", "search")
 
 
-def needed(object: str, *, writes: bool, engagement: bool) -> list[str]:
-    """Return the scopes of which a call on records of an object needs one."""
+def needed(object: str, traits: Mapping[str, Any], *, writes: bool) -> list[str]:
+    """Return the scopes of which a call on records of an object needs one; `traits` is what is declared of it."""
     if object == "tickets":
         return ["tickets"]
-    name = "contacts" if engagement else object if object in SCOPED else "custom"
+    name = "contacts" if traits.get("engagement") else str(traits.get("scope", object))
+    name = name if name in SCOPED else "custom"
     return [f"crm.objects.{name}.{'write' if writes else 'read'}"]
 
 

@@ -10,13 +10,14 @@ from crm_sync.emulators.hubspot.batches import Answer, envelope, inputs_of
 from crm_sync.emulators.hubspot.calls import Call
 from crm_sync.emulators.hubspot.consent import DEFINITIONS, Consent
 from crm_sync.emulators.hubspot.limits import Limits
+from crm_sync.emulators.hubspot.owners import users
 from crm_sync.emulators.hubspot.properties import instant
-from crm_sync.emulators.hubspot.refusals import PORTAL_ID, Refusal, invalid
+from crm_sync.emulators.hubspot.refusals import PORTAL_ID, Refusal, invalid, not_found
 from crm_sync.emulators.hubspot.routing import Endpoint, silent
 from crm_sync.emulators.hubspot.webhook_settings import WebhookSettings
 from crm_sync.emulators.state import State
 
-DAY_US = 86_400_000_000
+DAY_US, MAX_USERS = 86_400_000_000, 100
 ACCOUNT = {
     "portalId": PORTAL_ID, "accountType": "DEVELOPER_TEST", "timeZone": "UTC", "companyCurrency": "USD",
     "currency": "USD", "additionalCurrencies": [], "utcOffset": "+00:00", "utcOffsetMilliseconds": 0,
@@ -41,6 +42,10 @@ class ServiceRoutes:
             Endpoint("GET", "/account-info/v3/details", lambda c: (200, ACCOUNT)),
             Endpoint("GET", "/account-info/v3/api-usage/daily/private-apps", self._usage),
             Endpoint("GET", "/integrations/v1/me", lambda c: (200, ACCOUNT)),
+            Endpoint("GET", "/settings/v3/users", self._users),
+            Endpoint("GET", "/settings/v3/users/roles", lambda c: _results([])),
+            Endpoint("GET", "/settings/v3/users/teams", lambda c: _results([])),
+            Endpoint("GET", "/settings/v3/users/{id}", self._user),
         ]
         return [*self._oauth_table(), *account, *self._consent_table(), *self._webhook_table()]
 
@@ -53,6 +58,22 @@ class ServiceRoutes:
         told = {"name": "private-apps-api-calls-daily", "usageLimit": limit, "currentUsage": used}
         return _results([told | {"collectedAt": now, "fetchStatus": "SUCCESS", "resetsAt": midnight}])
 
+    def _users(self, call: Call) -> Answer:
+        found, limit = users(), call.whole("limit", MAX_USERS)
+        if not 0 < limit <= MAX_USERS:
+            raise invalid(f"The limit of a list of users is between 1 and {MAX_USERS}.")
+        start = call.whole("after", 0)
+        page, more = found[start : start + limit], start + limit < len(found)
+        body: dict[str, Any] = {"results": page}
+        return 200, body | ({"paging": call.following(str(start + limit))} if more else {})
+
+    def _user(self, call: Call) -> Answer:
+        by = "email" if (call.one("idProperty") or "").upper() == "EMAIL" else "id"
+        for one in users():
+            if one[by] == call.params["id"]:
+                return 200, one
+        raise not_found(call.params["id"])
+
     # -- OAuth
 
     def _oauth_table(self) -> list[Endpoint]:
@@ -64,7 +85,13 @@ class ServiceRoutes:
             Endpoint("GET", access, lambda c: (200, gate.describe(c.params["token"])), open=True),
             Endpoint("GET", refresh, lambda c: (200, gate.describe_refresh(c.params["token"])), open=True),
             Endpoint("DELETE", refresh, silent(lambda c: gate.end_refresh(c.params["token"])), open=True),
-            Endpoint("POST", "/oauth/v3/token", lambda c: (200, gate.token(c.form())), open=True),
+            Endpoint(
+                "POST",
+                "/oauth/v2/private-apps/get/access-token-info",
+                lambda c: (200, gate.describe_private(c.mapping())),
+                open=True,
+            ),
+            Endpoint("POST", "/oauth/v3/token", lambda c: (200, gate.token_by_v3(c.form())), open=True),
             Endpoint("POST", "/oauth/v3/token/introspect", lambda c: (200, gate.introspect(c.form())), open=True),
             Endpoint("POST", "/oauth/v3/token/revoke", self._revoke, open=True),
         ]

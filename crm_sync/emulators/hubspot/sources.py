@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-APP_ID, USER_ID = 1180427, 62510001
+APP_ID, USER_ID = 1180427, 63510001
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from crm_sync.emulators.salesforce.columns import Column, long_text
-from crm_sync.emulators.salesforce.compiling import OPERATORS, Compiler, Sql
+from crm_sync.emulators.salesforce.compiling import OPERATORS, Compiler, Sql, joined
 from crm_sync.emulators.salesforce.failures import Failure, Problem, Unsupported
 from crm_sync.emulators.salesforce.moments import stamp
 from crm_sync.emulators.salesforce.reading import stream
@@ -117,8 +117,7 @@ class Aggregation:
         """Compile HAVING: comparisons of aggregates and of grouped fields."""
         if isinstance(node, Join):
             parts = [self.having(part) for part in node.parts]
-            joined = f" {node.word.upper()} ".join(sql for sql, _ in parts)
-            return f"({joined})", [one for _, params in parts for one in params]
+            return joined(node.word, [sql for sql, _ in parts]), [one for _, params in parts for one in params]
         if isinstance(node, Not):
             sql, params = self.having(node.inner)
             return f"NOT {sql}", params

@@ -20,6 +20,7 @@ from crm_sync.emulators.faults import Faults
 from crm_sync.emulators.hooks import Hooks
 from crm_sync.emulators.salesforce import metadata
 from crm_sync.emulators.salesforce.auth import Doorman
+from crm_sync.emulators.salesforce.bodies import body_of, refuse_forms, unpacked
 from crm_sync.emulators.salesforce.bulk.first import FirstBulk
 from crm_sync.emulators.salesforce.failures import (
     Answer,
@@ -35,7 +36,7 @@ from crm_sync.emulators.salesforce.outbound import Outbound, OutboundMessages
 from crm_sync.emulators.salesforce.rest import Rest
 from crm_sync.emulators.salesforce.schema import Org
 from crm_sync.emulators.salesforce.screen import OrgDesk
-from crm_sync.emulators.salesforce.soap import Soap
+from crm_sync.emulators.salesforce.soap.service import Soap
 from crm_sync.emulators.settings import EmulatorSettings
 from crm_sync.emulators.state import State
 
@@ -56,7 +57,7 @@ class Front:
         self.grants = Grants(self.doorman)
         self.hooks = Hooks(state, faults, OutboundMessages(self.org, settings.url), settings.ca_bundle)
         self.rest = Rest(self.org, self.doorman, Outbound(self.org, self.hooks), settings.url)
-        self.soap = Soap(self.grants, self.rest.records)
+        self.soap = Soap(self.grants, self.rest)
         self.first = FirstBulk(self.rest.jobs, self.doorman, self.rest.mischief)
         state.after_restore(self.rest.jobs.resume)
         self.rest.jobs.resume()
@@ -82,9 +83,12 @@ class Front:
 
     async def soap_call(self, request: Request) -> Response:
         kind, version = request.path_params["kind"], request.path_params["version"]
-        body = await request.body()
         if kind not in ("u", "c"):
             return respond(elsewhere(request))
+        try:
+            body = await body_of(request)
+        except Failure as failure:
+            return respond(failed(failure.status, failure.problems))
         status, text = await run_in_threadpool(self.soap.answer, kind, version, body)
         return Response(text, status, media_type="text/xml;charset=UTF-8")
 
@@ -94,10 +98,13 @@ class Front:
         return respond(metadata.versions())
 
     async def resource(self, request: Request) -> Response:
-        version, path = address(request.path_params["rest"])
+        version, path = address(quoted_path(request))
         if request.method == "PUT" and (match := UPLOAD.fullmatch(path)):
             return await self.upload(request, version, path, match[1])
-        raw = await request.body()
+        try:
+            raw = await body_of(request)
+        except Failure as failure:
+            return respond(failed(failure.status, failure.problems))
         answer, route = await run_in_threadpool(self.answered, request, version, path, raw)
         request.scope["emulator_route"] = route
         return respond(answer)
@@ -131,21 +138,25 @@ class Front:
     async def upload(self, request: Request, version: float, path: str, job: str) -> Response:
         """PUT jobs/ingest/id/batches: kept as it comes, never whole in memory."""
         request.scope["emulator_route"] = "/services/data/vNN.N/jobs/ingest/{id}/batches"
+        stream = request.stream()
         try:
             await run_in_threadpool(self.admit, request)
             await run_in_threadpool(self.rest.jobs.start_upload, job)
-            async for chunk in request.stream():
+            async for chunk in unpacked(stream, request.headers):
                 if chunk:
                     await run_in_threadpool(self.rest.jobs.receive, job, chunk)
             await run_in_threadpool(self.rest.jobs.end_upload, job)
         except Failure as failure:
-            async for _ in request.stream():
+            async for _ in stream:
                 pass
             return respond(failed(failure.status, failure.problems))
         return Response(status_code=201, headers={"Sforce-Limit-Info": self.doorman.usage()})
 
     async def first_bulk(self, request: Request) -> Response:
-        raw = await request.body()
+        try:
+            raw = await body_of(request)
+        except Failure as failure:
+            return respond(failed(failure.status, failure.problems))
         parts = request.path_params["rest"].strip("/").split("/")
         request.scope["emulator_route"] = self.first.route(parts)
         headers = {key.casefold(): value for key, value in request.headers.items()}
@@ -196,6 +207,11 @@ def elsewhere(request: Request) -> Answer:
     return failed(501, [Problem("NOT_IMPLEMENTED", what)])
 
 
+def quoted_path(request: Request) -> str:
+    """Return what stands behind /services/data/, still quoted: a slash in a key is no border."""
+    return str(request.scope["raw_path"].decode("ascii", "replace")).partition("/services/data/")[2]
+
+
 async def form_of(request: Request) -> dict[str, str]:
     """Read a form."""
     return dict(parse_qsl((await request.body()).decode("utf-8", "replace"), keep_blank_values=True))
@@ -220,7 +236,7 @@ def address(rest: str) -> tuple[float, str]:
     match = VERSION.fullmatch(rest.strip("/"))
     if match is None:
         return 0.0, rest
-    path = match[2] or ""
+    path = (match[2] or "").lstrip("/")
     nested = NESTED.fullmatch(path)
     return float(match[1]), nested[1] if nested else path
 
@@ -229,23 +245,23 @@ def call_of(request: Request, version: float, path: str, raw: bytes) -> Call:
     """Read a request as a call. Raises Failure for a body that is no JSON."""
     method = request.query_params.get("_HttpMethod", request.method) if request.method == "POST" else request.method
     body: Any = None
+    headers = {key.casefold(): value for key, value in request.headers.items()}
+    refuse_forms(request.method, path, headers)
     if raw:
         try:
             body = orjson.loads(raw)
         except orjson.JSONDecodeError as error:
             raise Failure(400, Problem("JSON_PARSER_ERROR", f"The HTTP entity body is not JSON: {error}")) from None
-    headers = {key.casefold(): value for key, value in request.headers.items()}
-    return Call(method.upper(), path, version, dict(request.query_params), headers, body)
+    method = "GET" if method.upper() == "HEAD" else method.upper()
+    return Call(method, path, version, dict(request.query_params), headers, body)
 
 
 def respond(answer: Answer) -> Response:
     """Return an answer as HTTP."""
     if answer.body is None:
         return Response(status_code=answer.status, headers=answer.headers)
-    if isinstance(answer.body, bytes):
-        return Response(answer.body, answer.status, headers=answer.headers, media_type=answer.media)
+    headers = {**answer.headers, "content-type": answer.media}
     if isinstance(answer.body, Iterator):
-        return StreamingResponse(answer.body, answer.status, headers=answer.headers, media_type=answer.media)
-    content = orjson.dumps(answer.body)
-    return Response(content, answer.status, headers=answer.headers, media_type=answer.media)
-
+        return StreamingResponse(answer.body, answer.status, headers)
+    content = answer.body if isinstance(answer.body, bytes) else orjson.dumps(answer.body)
+    return Response(content, answer.status, headers)

@@ -36,7 +36,7 @@ class Bin:
         Raises Invalid where the object, or something that refers to the record, does not allow it.
         """
         state = self.org.state
-        if self.org.label(sobject, "undeletable"):
+        if "deletable" in self.org.never(sobject):
             raise Invalid(Problem("INSUFFICIENT_ACCESS_OR_READONLY", f"entity type cannot be deleted: {sobject}", ()))
         with state.transaction() as db:
             for child, field, _ in self.org.children(sobject):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from crm_sync.emulators.declarations import FieldDeclaration
 from crm_sync.emulators.salesforce import ids
 from crm_sync.emulators.salesforce.failures import Answer, Call, Failure, Invalid, Problem, Unsupported, malformed_json
 from crm_sync.emulators.salesforce.reading import DELETED, fetch
@@ -20,6 +21,8 @@ ROLLED_BACK = Problem(
     "Record rolled back because not all records were valid and the request was using AllOrNone header",
 )
 Write = Callable[[], Saved]
+RowWrite = Callable[[str, dict[str, Any]], Saved]
+"""Writes values to a record of an object."""
 Row = tuple[str, Write]
 """The object of a row ("" where its id tells of none) and its writing."""
 
@@ -39,55 +42,34 @@ class Collections:
     def create(self, call: Call) -> Answer:
         """POST composite/sobjects."""
         writes: list[Row] = []
-        save = allows_save(call)
         for row in self.rows(call):
-            sobject = self.type_of(row)
             if id_of(row) is not None:
                 raise Failure(400, NO_IDS)
-            values = deserialize(self.org, sobject, row)
-            writes.append((sobject, partial(self.records.create, sobject, values, allow_save=save)))
+            writes.append(self.prepared(self.type_of(row), row, self.creating(call)))
         return self.run(call, writes, upsert=False)
 
     def update(self, call: Call) -> Answer:
         """PATCH composite/sobjects."""
-        writes: list[Row] = []
-        for row in self.rows(call):
-            sobject = self.type_of(row)
-            values = deserialize(self.org, sobject, {k: v for k, v in row.items() if k.casefold() != "id"})
-            writes.append((sobject, self.updating(sobject, id_of(row), values)))
+        writes = [self.prepared(self.type_of(row), row, self.updating(id_of(row))) for row in self.rows(call)]
         return self.run(call, writes, upsert=False)
 
     def upsert(self, call: Call, name: str, key: str) -> Answer:
-        """PATCH composite/sobjects/X/Ext__c: the key stands in each row."""
+        """PATCH composite/sobjects/X/Ext__c: the key stands in each row; with Id, rows without one are created."""
         sobject = self.records.sobject(name)
-        by_id = key.casefold() == "id"
-        field = self.org.fields(sobject)["Id"] if by_id else self.records.key_field(sobject, key)
-        save = allows_save(call)
+        field = self.records.key_field(sobject, key)
         writes: list[Row] = []
         for row in self.rows(call):
             if self.type_of(row) != sobject:
                 raise Failure(400, Problem("INVALID_TYPE", f"all records must be of type {sobject}"))
-            if by_id:
-                writes.append((sobject, self.by_id(sobject, row, save)))
-                continue
-            if id_of(row) is not None:
-                raise Failure(400, NO_IDS)
-            values = deserialize(self.org, sobject, row)
-            value = values.pop(field.name, None)
-            if value is None:
-                writes.append((sobject, failing(Problem("MISSING_ARGUMENT", f"{field.name} not specified", ()))))
-                continue
-            write = partial(self.records.upsert, sobject, field, value, values, allow_save=save)
-            writes.append((sobject, write))
+            named = id_of(row)
+            if field.name != "Id":
+                if named is not None:
+                    raise Failure(400, NO_IDS)
+                write = self.upserting(call, field)
+            else:
+                write = self.updating(named) if named else self.creating(call)
+            writes.append(self.prepared(sobject, row, write))
         return self.run(call, writes, upsert=True)
-
-    def by_id(self, sobject: str, row: dict[str, Any], save: bool) -> Write:
-        """Return the upsert of a row by its own id: an update where it has one, else a creation."""
-        values = deserialize(self.org, sobject, {k: v for k, v in row.items() if k.casefold() != "id"})
-        found = id_of(row)
-        return self.updating(sobject, found, values) if found else partial(
-            self.records.create, sobject, values, allow_save=save
-        )
 
     def delete(self, call: Call) -> Answer:
         """DELETE composite/sobjects?ids=."""
@@ -148,15 +130,40 @@ class Collections:
             raise Failure(400, Problem("INVALID_TYPE", f"sObject type '{name}' is not supported."))
         return found
 
-    def updating(self, sobject: str, text: Any, values: dict[str, Any]) -> Write:
-        """Return the update of a record named by an id in its row."""
-        parsed = ids.parse(text)
-        if text is None:
-            return failing(Problem("MISSING_ARGUMENT", "Id not specified in an update call", ()))
-        if parsed is None or self.org.prefix_object(parsed) != sobject:
-            return failing(Problem("MALFORMED_ID", f"{sobject} ID: id value of incorrect type: {text}", ("Id",)))
+    def prepared(self, sobject: str, row: dict[str, Any], write: RowWrite) -> Row:
+        """Read a row's values and return its writing; a parent that is not there is the trouble of this row alone."""
+        try:
+            values = deserialize(self.org, sobject, {k: v for k, v in row.items() if k.casefold() != "id"})
+        except Invalid as invalid:
+            return sobject, failing(*invalid.problems)
+        return sobject, partial(write, sobject, values)
 
-        def write() -> Saved:
+    def creating(self, call: Call) -> RowWrite:
+        """Return how rows are created."""
+        return partial(self.records.create, allow_save=allows_save(call))
+
+    def upserting(self, call: Call, field: FieldDeclaration) -> RowWrite:
+        """Return how rows are upserted by the value of a key in them."""
+        save = allows_save(call)
+
+        def write(sobject: str, values: dict[str, Any]) -> Saved:
+            value = values.get(field.name)
+            if value is None:
+                raise Invalid(Problem("MISSING_ARGUMENT", f"{field.name} not specified", ()))
+            rest = {name: one for name, one in values.items() if name != field.name}
+            return self.records.upsert(sobject, field, value, rest, allow_save=save)
+
+        return write
+
+    def updating(self, text: Any) -> RowWrite:
+        """Return how the record of an id in a row is updated."""
+
+        def write(sobject: str, values: dict[str, Any]) -> Saved:
+            if text is None:
+                raise Invalid(Problem("MISSING_ARGUMENT", "Id not specified in an update call", ()))
+            parsed = ids.parse(text)
+            if parsed is None or self.org.prefix_object(parsed) != sobject:
+                raise Invalid(Problem("MALFORMED_ID", f"{sobject} ID: id value of incorrect type: {text}", ("Id",)))
             self.records.existing(sobject, parsed)
             return self.records.update(sobject, parsed, values)
 
@@ -207,11 +214,11 @@ def id_of(row: dict[str, Any]) -> Any:
     return next((value for name, value in row.items() if name.casefold() == "id"), None)
 
 
-def failing(problem: Problem) -> Write:
+def failing(*problems: Problem) -> Write:
     """Return a write that fails for this row alone."""
 
     def write() -> Saved:
-        raise Invalid(problem)
+        raise Invalid(*problems)
 
     return write
 

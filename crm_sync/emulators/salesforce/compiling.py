@@ -7,10 +7,12 @@ but for != and NOT IN, where it is true.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from itertools import count
 from typing import Any
+
+import orjson
 
 from crm_sync.emulators.salesforce import ids
 from crm_sync.emulators.salesforce.columns import Column, column, counted, long_text
@@ -111,8 +113,7 @@ class Compiler:
         """Compile a condition; below a NOT it is never null, so that NOT turns it into its opposite."""
         if isinstance(node, Join):
             parts = [self.node(part, negated=negated) for part in node.parts]
-            sql = "(" + f" {node.word.upper()} ".join(sql for sql, _ in parts) + ")"
-            return sql, [one for _, params in parts for one in params]
+            return joined(node.word, [sql for sql, _ in parts]), [one for _, params in parts for one in params]
         if isinstance(node, Not):
             sql, params = self.node(node.inner, negated=True)
             return f"NOT {sql}", params
@@ -178,14 +179,14 @@ class Compiler:
 
     def listed(self, node: Compare, found: Column, values: tuple[Literal, ...]) -> tuple[str, list[Any], bool]:
         given = [self.value(node, found, one) for one in values if one.kind != "null"]
-        params = [one.casefold() for one in given] if found.folds else given
+        wanted = orjson.dumps([one.casefold() for one in given] if found.folds else given).decode()
         sql = f"fold({found.sql})" if found.folds else found.sql
-        inside = f"{sql} IN ({', '.join('?' for _ in params)})"
+        inside = f"{sql} IN (SELECT value FROM json_each(?))"
         if found.nullable and len(given) < len(values):
             inside, nullable = f"(coalesce({inside}, 0) OR {found.sql} IS NULL)", False
         else:
             nullable = found.nullable
-        return (inside if node.operator == "in" else f"NOT {inside}"), params, nullable
+        return (inside if node.operator == "in" else f"NOT {inside}"), [wanted], nullable
 
     def including(self, node: Compare, found: Column, values: tuple[Literal, ...]) -> tuple[str, list[Any], bool]:
         """Compile INCLUDES and EXCLUDES: each literal is a set of values, separated by semicolons."""
@@ -247,3 +248,11 @@ class Compiler:
     def wrong_operator(self, node: Compare) -> Failure:
         name = node.left.text
         return Failure(400, Problem("INVALID_QUERY_FILTER_OPERATOR", f"invalid operator on field {name}"))
+
+
+def joined(word: str, parts: Sequence[str]) -> str:
+    """Join conditions as a balanced tree: SQLite takes expressions of a limited depth, SOQL conditions in thousands."""
+    if len(parts) == 1:
+        return parts[0]
+    half = len(parts) // 2
+    return f"({joined(word, parts[:half])} {word.upper()} {joined(word, parts[half:])})"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from crm_sync.emulators.salesforce.failures import Answer, Call, Failure, Problem, failed, malformed_json
 from crm_sync.emulators.state import State
@@ -66,7 +66,15 @@ def subrequest(call: Call, one: dict[str, Any], results: dict[str, Answer], hand
     if not isinstance(one.get("httpHeaders") or {}, dict):
         raise malformed_json("httpHeaders must be an object")
     headers = {str(key).casefold(): str(value) for key, value in (one.get("httpHeaders") or {}).items()}
-    return handle(replace(inner, body=body, headers=headers))
+    return enclosed(inner, handle(replace(inner, body=body, headers=headers)))
+
+
+def enclosed(call: Call, answer: Answer) -> Answer:
+    """Return an answer that can stand inside another: JSON."""
+    if isinstance(answer.body, bytes | Iterator):
+        text = f"This pretend org does not support {call.method} {call.base}/{call.path} inside another request."
+        return failed(501, [Problem("NOT_IMPLEMENTED", text)])
+    return answer
 
 
 def below(call: Call, method: str, url: str) -> Call:
@@ -76,7 +84,7 @@ def below(call: Call, method: str, url: str) -> Call:
     if match is None:
         raise Failure(400, Problem("INVALID_INPUT", f"The url of a subrequest must start with {call.base}: {url}"))
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    return Call(method, unquote(match[2]), float(match[1]), query)
+    return Call(method, match[2], float(match[1]), query)
 
 
 def fill(value: Any, results: dict[str, Answer]) -> Any:
@@ -92,7 +100,10 @@ def fill(value: Any, results: dict[str, Answer]) -> Any:
         answer = results.get(match[1])
         found: Any = answer.body if answer is not None and answer.status < 300 else None
         for step in re.findall(r"\w+", match[2]):
-            found = found[int(step)] if isinstance(found, list) else (found or {}).get(step)
+            if isinstance(found, list):
+                found = found[int(step)] if step.isdecimal() and int(step) < len(found) else None
+            else:
+                found = found.get(step) if isinstance(found, dict) else None
         if found is None:
             raise KeyError(match[0])
         return str(found)
@@ -115,7 +126,7 @@ def batch(call: Call, handle: Handle) -> Answer:
             answer = failed(412, [Problem("BATCH_PROCESSING_HALTED", "Batch processing halted per request")])
         else:
             inner = below(call, str(one.get("method", "GET")).upper(), str(one.get("url")))
-            answer = handle(replace(inner, body=one.get("richInput")))
+            answer = enclosed(inner, handle(replace(inner, body=one.get("richInput"))))
         halted = halted or (body.get("haltOnError") is True and answer.status >= 300)
         results.append({"statusCode": answer.status, "result": answer.body})
     return Answer(body={"hasErrors": any(one["statusCode"] >= 300 for one in results), "results": results})

@@ -50,7 +50,7 @@ class Unsupported(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request below /services/data/vNN.N/, on its own or inside a composite request."""
+    """One request below /services/data/vNN.N/, on its own or inside a composite request; the path is still quoted."""
 
     method: str
     path: str

@@ -7,14 +7,15 @@ import re
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 CHECKS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 FORM = re.compile(r"[0-9A-Za-z]{15}([A-Z0-5]{3})?")
+CAPITALS = str.maketrans({c: "1" if c.isupper() else "0" for c in ALPHABET})
 ORG = "00DHs0000000001"
 USER = "005Hs0000000001"
 
 
 def lengthen(short: str) -> str:
     """Return the 18-character form: each check character tells which of five characters are capitals."""
-    groups = (short[0:5], short[5:10], short[10:15])
-    return short + "".join(CHECKS[sum(2**i for i, c in enumerate(g) if c.isascii() and c.isupper())] for g in groups)
+    bits = short.translate(CAPITALS)[::-1]
+    return f"{short}{CHECKS[int(bits[10:15], 2)]}{CHECKS[int(bits[5:10], 2)]}{CHECKS[int(bits[0:5], 2)]}"
 
 
 def make(prefix: str, number: int) -> str:

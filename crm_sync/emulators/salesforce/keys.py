@@ -16,17 +16,16 @@ def find_by_key(org: Org, sobject: str, field: FieldDeclaration, value: Any) -> 
         parsed = ids.parse(value)
         found = org.state.get(sobject, parsed) if parsed else None
         return [found.id] if found is not None and not found.deleted else []
+    try:
+        wanted: Any = float(value) if field.type == "double" else str(value)
+    except ValueError:
+        return []
     if field.unique:
-        held = org.state.find_unique(sobject, field.name, value)
+        held = org.state.find_unique(sobject, field.name, wanted)
         return [held.id] if held is not None else []
     column = doc_sql("r", field.name)
-    if field.type == "double":
-        try:
-            wanted: Any = float(value)
-        except ValueError:
-            return []
-    else:
-        column, wanted = f"fold({column})", str(value).casefold()
+    if field.type != "double":
+        column, wanted = f"fold({column})", wanted.casefold()
     sql = f"SELECT r.id FROM record r WHERE r.object = '{sobject}' AND {column} = ? AND NOT r.deleted LIMIT 20"
     return [row[0] for row in stream(org.state, sql, (wanted,))]
 

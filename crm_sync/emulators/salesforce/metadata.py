@@ -8,6 +8,7 @@ from crm_sync.emulators.declarations import FieldDeclaration
 from crm_sync.emulators.salesforce import ids
 from crm_sync.emulators.salesforce.columns import long_text
 from crm_sync.emulators.salesforce.failures import Answer, Call
+from crm_sync.emulators.salesforce.reading import stream
 from crm_sync.emulators.salesforce.schema import Org, relationship_name, targets
 
 MASTER = "012000000000000AAA"
@@ -52,7 +53,6 @@ def resources(url: str, call: Call) -> Answer:
 def flags(org: Org, call: Call, sobject: str) -> dict[str, Any]:
     """Return what the list of objects says of one."""
     base = f"{call.base}/sobjects/{sobject}"
-    fixed = bool(org.label(sobject, "undeletable"))
     urls = {"sobject": base, "describe": f"{base}/describe", "rowTemplate": f"{base}/{{ID}}"}
     return {
         "name": sobject,
@@ -61,7 +61,7 @@ def flags(org: Org, call: Call, sobject: str) -> dict[str, Any]:
         "keyPrefix": org.label(sobject, "prefix"),
         **dict.fromkeys(TRUE, True),
         **dict.fromkeys(FALSE, False),
-        **(dict.fromkeys(("deletable", "undeletable"), False) if fixed else {}),
+        **dict.fromkeys(org.never(sobject), False),
         "mergeable": bool(org.label(sobject, "merges")),
         "custom": sobject.endswith("__c"),
         **dict.fromkeys(EMPTY, None),
@@ -78,6 +78,15 @@ def all_objects(org: Org, call: Call) -> Answer:
             "sobjects": [flags(org, call, sobject) for sobject in org.schema.objects],
         }
     )
+
+
+def record_count(org: Org, call: Call) -> Answer:
+    """GET limits/recordCount?sObjects=A,B: all objects where none is named; unknown ones are left out."""
+    named = [one for one in call.query.get("sObjects", "").split(",") if one]
+    wanted = [found for one in named if (found := org.object(one.strip()))] if named else list(org.schema.objects)
+    sql = "SELECT count(*) FROM record WHERE object = ? AND deleted = 0"
+    rows = [{"count": stream(org.state, sql, (one,)).fetchone()[0], "name": one} for one in wanted]
+    return Answer(body={"sObjects": rows})
 
 
 def basic(org: Org, call: Call, sobject: str) -> Answer:

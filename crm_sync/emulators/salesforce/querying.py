@@ -13,7 +13,7 @@ from typing import Any
 from crm_sync.emulators.salesforce import ids
 from crm_sync.emulators.salesforce.aggregating import Aggregation
 from crm_sync.emulators.salesforce.compiling import Compiler
-from crm_sync.emulators.salesforce.failures import Answer, Call, Failure, Problem
+from crm_sync.emulators.salesforce.failures import Answer, Call, Failure, Problem, Unsupported
 from crm_sync.emulators.salesforce.mischief import Mischief
 from crm_sync.emulators.salesforce.parts import Parts
 from crm_sync.emulators.salesforce.reading import DELETED, columns, fetch, stream
@@ -49,6 +49,8 @@ class Querying:
 
     def query(self, call: Call, *, deleted: bool) -> Answer:
         """Answer a new query; `deleted` includes the recycle bin."""
+        if "explain" in call.query:
+            raise Unsupported(f"{call.method} {call.base}/{call.path}?explain=")
         text = call.query.get("q")
         if text is None:
             raise Failure(400, Problem("MALFORMED_QUERY", "A query string has to be specified"))
@@ -60,7 +62,9 @@ class Querying:
         compiler = Compiler(self.org, query, sobject, deleted=deleted)
         if query.plain_count:
             source, params = compiler.source()
-            number = stream(self.org.state, f"SELECT count(*) {source}", params).fetchone()[0]
+            limit = -1 if query.limit is None else query.limit
+            sql = f"SELECT count(*) FROM (SELECT 1 {source} LIMIT ? OFFSET ?)"
+            number = stream(self.org.state, sql, (*params, limit, query.offset)).fetchone()[0]
             return Answer(body={"totalSize": number, "done": True, "records": []})
         if query.aggregated:
             rows = Aggregation(compiler).rows()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,10 +14,10 @@ from crm_sync.emulators.salesforce.failures import Failure, Invalid, Problem, Un
 from crm_sync.emulators.salesforce.keys import find_by_key
 from crm_sync.emulators.salesforce.mischief import Mischief
 from crm_sync.emulators.salesforce.reading import doc_sql, stream
-from crm_sync.emulators.salesforce.schema import STANDARD_ELSEWHERE, Org
-from crm_sync.emulators.salesforce.values import check, full_ids
+from crm_sync.emulators.salesforce.schema import STANDARD_ELSEWHERE, Org, addresses
+from crm_sync.emulators.salesforce.values import check, convert, full_ids
 from crm_sync.emulators.salesforce.workflows import Workflows
-from crm_sync.emulators.state import Duplicate, Record
+from crm_sync.emulators.state import Duplicate, NewRecord, Record
 
 NO_ID = "Provided external ID field does not exist or is not accessible: "
 DRAFT = "5"
@@ -77,9 +77,9 @@ class Records:
         return found
 
     def key_field(self, sobject: str, name: str) -> FieldDeclaration:
-        """Return an external-id field that records can be addressed by."""
+        """Return a field that records can be addressed by: Id, an external id, or one with idLookup (Email)."""
         found = self.org.field(sobject, name)
-        if found is None or not found.extra.get("external_id"):
+        if found is None or not addresses(found):
             raise not_found(NO_ID + name)
         return found
 
@@ -94,12 +94,55 @@ class Records:
 
     def create(self, sobject: str, values: Mapping[str, Any], *, allow_save: bool = False) -> Saved:
         """Create a record of deserialised values; `allow_save`: although a duplicate rule warns. Raises Invalid."""
+        self._admit(sobject, values, allow_save=allow_save)
+        [record_id] = self.org.new_ids(sobject)
+        return self._insert(sobject, NewRecord(record_id, self._stored(sobject, record_id, values)))
+
+    def create_rows(self, sobject: str, rows: Sequence[Mapping[str, Any]]) -> list[Saved | Invalid]:
+        """Create records of a batch, each for itself; in a transaction of the caller's. They cannot refer to others."""
+        out: list[Saved | Invalid | None] = [self._refused(sobject, values) for values in rows]
+        at = [number for number, refused in enumerate(out) if refused is None]
+        new = [
+            NewRecord(record_id, self._stored(sobject, record_id, rows[number]))
+            for number, record_id in zip(at, self.org.new_ids(sobject, len(at)), strict=True)
+        ]
+        try:
+            self.org.state.insert_many(sobject, new)
+        except Duplicate:  # of those that were there, or among themselves: find out which
+            made: list[Saved | Invalid] = [self._tried(sobject, one) for one in new]
+        else:
+            made = [self._told(sobject, one.id) for one in new]
+        told = iter(made)
+        return [next(told) if refused is None else refused for refused in out]
+
+    def _refused(self, sobject: str, values: Mapping[str, Any]) -> Invalid | None:
+        try:
+            self.mischief.row(sobject)
+            self._admit(sobject, values)
+        except Invalid as invalid:
+            return invalid
+        return None
+
+    def _tried(self, sobject: str, new: NewRecord) -> Saved | Invalid:
+        try:
+            with self.org.state.transaction():
+                return self._insert(sobject, new)
+        except Invalid as invalid:
+            return invalid
+
+    def _admit(self, sobject: str, values: Mapping[str, Any], *, allow_save: bool = False) -> None:
+        """Hold a new record to the org's rules, before it is given an id. Raises Invalid."""
         self.mischief.write(sobject)
+        if "createable" in self.org.never(sobject):
+            text = f"entity type cannot be inserted: {sobject}"
+            raise Invalid(Problem("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", text, ()))
         check(self.org, sobject, values, creating=True)
         self.mischief.create(sobject)
         if not allow_save and self.org.faults.strike("duplicate_rule", object=sobject):
             raise Invalid(self.suspect(sobject, values))
-        record_id = self.org.new_id(sobject)
+
+    def _stored(self, sobject: str, record_id: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a new record with defaults, numbers and what the org and its workflows set."""
         fields = self.org.schema.fields(sobject).values()
         stored = {f.name: f.default for f in fields if f.default is not None}
         stored |= full_ids(self.org, sobject, values)
@@ -108,11 +151,16 @@ class Records:
                 number = self.org.state.next_number(f"auto:{sobject}.{field.name}") + 1000
                 stored[field.name] = f"{number:0{digits}}"
         stored |= self.workflows.changes(sobject, record_id)
-        stored |= derive(self.org, sobject, {}, stored)
+        return stored | derive(self.org, sobject, {}, stored)
+
+    def _insert(self, sobject: str, new: NewRecord) -> Saved:
         try:
-            self.org.state.insert(sobject, record_id, stored)
+            self.org.state.insert_many(sobject, [new])
         except Duplicate as taken:
             raise duplicate(taken) from None
+        return self._told(sobject, new.id)
+
+    def _told(self, sobject: str, record_id: str) -> Saved:
         self.tell(sobject, record_id, created=True)
         return Saved(record_id, created=True)
 
@@ -147,7 +195,7 @@ class Records:
                 return self.update(sobject, found.id, values)
             if update_only:
                 raise not_found()
-            return self.create(sobject, {**values, field.name: value}, allow_save=allow_save)
+            return self.create(sobject, {**values, field.name: convert(field, value)}, allow_save=allow_save)
 
     def delete(self, sobject: str, record_id: str) -> Saved:
         """Delete a record and what hangs on it. Raises Invalid."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from crm_sync.emulators.declarations import FieldDeclaration
-from crm_sync.emulators.salesforce.failures import Failure, Unsupported
+from crm_sync.emulators.salesforce.failures import Failure, Problem, Unsupported
 from crm_sync.emulators.salesforce.rendering import NAME_FIELDS
-from crm_sync.emulators.salesforce.schema import STANDARD_ELSEWHERE, Org, targets
+from crm_sync.emulators.salesforce.schema import STANDARD_ELSEWHERE, Org, relationship_name, targets
 from crm_sync.emulators.salesforce.soql.tree import Query, Token, malformed
 
 DEEPEST = 5
@@ -72,6 +74,16 @@ def find_path(org: Org, query: Query, sobject: str, token: Token) -> Path:
     if leaf is None:
         raise no_column(query, token, parts[-1], current or "Name")
     return (*steps, leaf)
+
+
+def refuse_twice(paths: Iterable[Path]) -> None:
+    """Refuse a field that is selected twice. Source: SOQL reference, FIELDS()."""
+    seen: set[str] = set()
+    for path in paths:
+        name = ".".join([*(relationship_name(one) for one in path[:-1]), path[-1].name])
+        if name in seen:
+            raise Failure(400, Problem("INVALID_FIELD", f"duplicate field selected: {name}"))
+        seen.add(name)
 
 
 def _named(name: str) -> FieldDeclaration | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
+from urllib.parse import unquote
 
 from crm_sync.emulators.salesforce import metadata
 from crm_sync.emulators.salesforce.auth import Doorman
@@ -36,6 +37,8 @@ from crm_sync.emulators.salesforce.single import Single
 Handler = Callable[..., Answer]
 Row = tuple[re.Pattern[str], str, dict[str, Handler]]
 VERSIONED = "/services/data/vNN.N"
+ELSEWHERE = re.compile(r"sobjects/[^/]+/(describe/.+|(listviews|quickActions|namedLayouts)(/.*)?)", re.IGNORECASE)
+"""Resources of an object that real orgs have and this one does not, though they look like ids and keys."""
 
 
 class Rest:
@@ -61,6 +64,7 @@ class Rest:
         return table(
             ("", {"GET": partial(metadata.resources, url)}),
             ("limits", {"GET": lambda call: self.doorman.limits()}),
+            ("limits/recordCount", {"GET": partial(metadata.record_count, org)}),
             ("query", {"GET": partial(querying.query, deleted=False)}),
             ("queryAll", {"GET": partial(querying.query, deleted=True)}),
             ("query/{locator}", {"GET": querying.more}),
@@ -75,7 +79,7 @@ class Rest:
 
     def _writing(self, records: Records) -> list[Row]:
         single = Single(records)
-        one = {"GET": single.get, "PATCH": single.patch, "DELETE": single.remove}
+        one = {"GET": single.get, "POST": single.post_by_id, "PATCH": single.patch, "DELETE": single.remove}
         keyed = {"GET": single.get_by_key, "PATCH": single.patch_by_key, "DELETE": single.remove_by_key}
 
         def basic(call: Call, name: str) -> Answer:
@@ -132,8 +136,8 @@ class Rest:
         """Return the route's path, its handler, the path's parts, and the methods that it has."""
         for pattern, path, handlers in self.routes:
             match = pattern.fullmatch(call.path)
-            if match is not None:
-                return path, handlers.get(call.method), match.groups(), sorted(handlers)
+            if match is not None and not ELSEWHERE.fullmatch(call.path):
+                return path, handlers.get(call.method), tuple(map(unquote, match.groups())), sorted(handlers)
         raise Unsupported(f"{call.method} {call.base}/{call.path}")
 
     def handle(self, call: Call) -> Answer:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from crm_sync.emulators.declarations import FieldDeclaration, ObjectDeclaration, Schema, load
 from crm_sync.emulators.faults import Faults
 from crm_sync.emulators.salesforce import ids
@@ -28,7 +30,7 @@ STANDARD_ELSEWHERE = frozenset(
     (
         "asset", "attachment", "campaign", "campaignmember", "contentdocument", "contentversion", "contract",
         "entitydefinition", "fielddefinition", "fieldpermissions", "group", "loginhistory", "opportunitylineitem",
-        "order", "organization", "permissionset", "permissionsetassignment", "pricebook2", "product2", "profile",
+        "order", "permissionset", "permissionsetassignment", "pricebook2", "product2", "profile",
         "quote", "recordtype", "solution", "userrole",
     )
 )  # fmt: skip
@@ -60,7 +62,7 @@ def targets(field: FieldDeclaration) -> tuple[str, ...]:
 
 
 def complete(number: int, declared: ObjectDeclaration) -> ObjectDeclaration:
-    """Fill what a custom object's declaration leaves out: prefix, labels, the name field."""
+    """Fill what a custom object's declaration leaves out: the prefix of the n-th of them, labels, the name field."""
     extra = dict(declared.extra)
     extra.setdefault("label", declared.name.removesuffix("__c").replace("_", " "))
     extra.setdefault("plural", f"{extra['label']}s")
@@ -80,7 +82,8 @@ class Org:
         self.state = state
         self.faults = faults
         found = declared if declared is not None else load(Path(__file__).with_name("declarations.toml"))
-        objects = {name: complete(number, one) for number, (name, one) in enumerate(found.items())}
+        custom = [name for name, one in found.items() if "prefix" not in one.extra]
+        objects = {n: complete(custom.index(n) if n in custom else 0, one) for n, one in found.items()}
         self.schema = Schema(state, objects, fold_unique=True)
         self._names = {name.casefold(): name for name in objects}
         self._extra = {name: one.extra for name, one in objects.items()}
@@ -88,24 +91,33 @@ class Org:
         self._fields: dict[str, tuple[Any, Any, dict[str, FieldDeclaration], dict[str, FieldDeclaration]]] = {}
         for name in objects:
             self.index(name)
-        self._first_user()
+        self._born_with("User", ids.USER, self._first_user())
+        self._born_with("Organization", ids.ORG, {
+            "Name": "Acme", "OrganizationType": "Developer Edition", "InstanceName": "EMU1", "IsSandbox": False,
+            "DefaultLocaleSidKey": "en_US", "LanguageLocaleKey": "en_US", "TimeZoneSidKey": "GMT",
+            "FiscalYearStartMonth": 1, "Country": "US", "PrimaryContact": "Integration User",
+        })  # fmt: skip
 
-    def _first_user(self) -> None:
-        """Create the user that clients act as."""
-        values = {
+    def _born_with(self, sobject: str, short_id: str, values: dict[str, Any]) -> None:
+        """Create a record that every org has."""
+        record_id = ids.lengthen(short_id)
+        if sobject in self._extra and self.state.get(sobject, record_id) is None:
+            self.state.insert(sobject, record_id, values)
+
+    @staticmethod
+    def _first_user() -> dict[str, Any]:
+        """Return the user that clients act as."""
+        return {
             "Username": "integration@acme.example", "LastName": "User", "FirstName": "Integration", "Alias": "integ",
             "Email": "integration@acme.example", "IsActive": True, "TimeZoneSidKey": "GMT", "LocaleSidKey": "en_US",
             "LanguageLocaleKey": "en_US", "EmailEncodingKey": "UTF-8", "ProfileId": ids.lengthen("00eHs0000000001"),
             "UserType": "Standard", "CommunityNickname": "integration",
         }  # fmt: skip
-        user = ids.lengthen(ids.USER)
-        if "User" in self._extra and self.state.get("User", user) is None:
-            self.state.insert("User", user, values)
 
     def index(self, sobject: str) -> None:
         """Have SQLite find records by what they refer to, and by the fields that clients look records up with."""
         with self.state.transaction() as db:
-            db.execute("CREATE INDEX IF NOT EXISTS sf_live ON record (object, deleted, id)")
+            db.execute("DROP INDEX IF EXISTS sf_live")  # as record_by_id
             for field in self.schema.fields(sobject).values():
                 column = field_sql(field.name)
                 if not (field.type == "reference" or key_field(field)) or field.extra.get("via"):
@@ -123,6 +135,10 @@ class Org:
     def label(self, sobject: str, key: str) -> Any:
         """Return a fact about an object: label, plural, prefix, name_field, merges, archives, ..."""
         return self._extra[sobject].get(key)
+
+    def never(self, sobject: str) -> tuple[str, ...]:
+        """Return the flags of a describe that an object lacks: createable, deletable, ..."""
+        return tuple(self.label(sobject, "never") or ())
 
     def fields(self, sobject: str) -> dict[str, FieldDeclaration]:
         """Return the fields that the client may see, technical ones first (do not change it)."""
@@ -184,19 +200,26 @@ class Org:
         """Return the object that a record id belongs to."""
         return self._prefixes.get(record_id[:3])
 
-    def new_id(self, sobject: str) -> str:
-        """Return the next record id of an object."""
-        number = self.state.next_number(f"id:{sobject}")
-        made = ids.make(self.label(sobject, "prefix"), number)
-        while self.state.get(sobject, made) is not None:  # the seeder numbers its records itself
-            number = self.state.next_number(f"id:{sobject}", 1000)
-            made = ids.make(self.label(sobject, "prefix"), number + 999)
-        return made
+    def new_ids(self, sobject: str, count: int = 1) -> list[str]:
+        """Return the next record ids of an object."""
+        prefix = str(self.label(sobject, "prefix"))
+        there = "SELECT 1 FROM record WHERE object = ? AND id IN (SELECT value FROM json_each(?)) LIMIT 1"
+        while True:
+            first = self.state.next_number(f"id:{sobject}", count)
+            made = [ids.make(prefix, number) for number in range(first, first + count)]
+            if self.state.connection().execute(there, (sobject, orjson.dumps(made).decode())).fetchone() is None:
+                return made
+            self.state.next_number(f"id:{sobject}", 1000)  # the seeder numbers its records itself
 
     def add_field(self, sobject: str, field: FieldDeclaration) -> None:
         """Create a custom field. Raises Duplicate where it is unique and the records are not."""
         self.schema.add_field(sobject, field)
         self.index(sobject)
+
+
+def addresses(field: FieldDeclaration) -> bool:
+    """Tell whether calls can name a record by a field. Source: REST API guide, sObject Rows by External ID."""
+    return field.name == "Id" or bool(field.extra.get("external_id") or field.extra.get("id_lookup"))
 
 
 def key_field(field: FieldDeclaration) -> bool:

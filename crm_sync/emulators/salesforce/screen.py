@@ -21,7 +21,7 @@ class OrgDesk(Desk):
 
     def new_id(self, object: str) -> str:
         """Return a fresh record id."""
-        return self.org.new_id(object)
+        return self.org.new_ids(object)[0]
 
     def create(self, object: str, values: Mapping[str, Any], associations: Mapping[str, Sequence[str]]) -> str:
         """Create a record with the defaults of its object."""

@@ -65,7 +65,7 @@ def _names(given: Any) -> str:
 
 
 def _searchable(org: Org) -> list[tuple[str, str]]:
-    return [(name, "Id") for name in org.schema.objects]
+    return [(name, "Id") for name in org.schema.objects if "searchable" not in org.never(name)]
 
 
 def _found(

@@ -11,7 +11,7 @@ from crm_sync.emulators.salesforce.compiling import Compiler
 from crm_sync.emulators.salesforce.failures import Unsupported
 from crm_sync.emulators.salesforce.reading import ID, Row, columns, doc_sql, stream
 from crm_sync.emulators.salesforce.rendering import Shape
-from crm_sync.emulators.salesforce.resolving import find_path
+from crm_sync.emulators.salesforce.resolving import Path, find_path, refuse_twice
 from crm_sync.emulators.salesforce.schema import Org
 from crm_sync.emulators.salesforce.soql.tree import Function, Query, Token, malformed
 
@@ -25,6 +25,7 @@ class Selection:
         self.org, self.query, self.sobject, self.deleted = org, query, sobject, deleted
         self.shape = Shape(org, sobject, base)
         self.children: list[Children] = []
+        self.paths: list[Path] = []
         for one in query.selected:
             if isinstance(one.what, Query):
                 child = Children(org, one.what, sobject, base, deleted=deleted)
@@ -33,7 +34,10 @@ class Selection:
             elif isinstance(one.what, Function):
                 self.function(one.what)
             else:
-                self.shape.add(find_path(org, query, sobject, one.what))
+                self.paths.append(find_path(org, query, sobject, one.what))
+        refuse_twice(self.paths)
+        for path in self.paths:
+            self.shape.add(path)
 
     def function(self, what: Function) -> None:
         inner = what.inner
@@ -55,7 +59,7 @@ class Selection:
             raise malformed(self.query.text, word.at, text)
         for field in self.org.fields(self.sobject).values():
             if wanted == "all" or field.name.endswith("__c") == (wanted == "custom"):
-                self.shape.add((field,))
+                self.paths.append((field,))
 
     def rows(self, records: Sequence[Row]) -> list[dict[str, Any]]:
         """Return records as the query wants them."""

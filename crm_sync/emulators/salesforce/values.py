@@ -21,7 +21,10 @@ INT_MAX = 2**31 - 1
 
 
 def deserialize(org: Org, sobject: str, body: Any) -> dict[str, Any]:
-    """Return declared field name -> value in stored form; a wrong name or JSON type fails the whole request."""
+    """Return declared field name -> value in stored form.
+
+    Raises Failure for a wrong name or JSON type (the whole request fails), Invalid for a parent that is not there.
+    """
     if not isinstance(body, dict):
         raise malformed_json("The HTTP entity body is required, but was not an object")
     out: dict[str, Any] = {}
@@ -119,7 +122,7 @@ def resolve(org: Org, reference: FieldDeclaration, value: Mapping[str, Any]) -> 
 
 
 def parent_by_key(org: Org, target: str, name: str, key: Any) -> str | None:
-    """Return the id of the one record that has a key; None where the field is no key. Raises Failure."""
+    """Return the id of the one record that has a key; None where the field is no key. Raises Invalid."""
     field = org.field(target, name)
     if field is None or not (key_field(field) or field.name == "Id"):
         return None
@@ -128,9 +131,9 @@ def parent_by_key(org: Org, target: str, name: str, key: Any) -> str | None:
         return found[0]
     if found:
         text = f"More than one record found for external id field: {found}"
-        raise Failure(400, Problem("INVALID_FIELD", text))
+        raise Invalid(Problem("INVALID_FIELD", text, ()))
     text = f"Foreign key external ID: {key} not found for field {field.name} in entity {target}"
-    raise Failure(400, Problem("INVALID_FIELD", text))
+    raise Invalid(Problem("INVALID_FIELD", text, ()))
 
 
 def check(org: Org, sobject: str, values: Mapping[str, Any], *, creating: bool) -> None:

@@ -228,3 +228,4 @@ def test_help_has_an_example_for_every_command() -> None:
     for name in names:
         assert f"\n  {name} " in listing
         assert f"crm-sync {name}" in crm_sync(name, "--help").stdout
+    assert '\n    eval "$(crm-sync emulate --env)"\n' in crm_sync("emulate", "--help").stdout, "as it can be pasted"

@@ -63,7 +63,7 @@ def portal_in(directory: Path) -> Iterator[Portal]:
     state, faults = open_state(directory, "hubspot"), Faults({})
     sock = listen(None, None, "hubspot")
     url = f"https://localhost:{sock.getsockname()[1]}"
-    settings = EmulatorSettings(crm="hubspot", url=url, state_dir=directory, **credentials(state))
+    settings = EmulatorSettings(crm="hubspot", url=url, state_dir=directory, **credentials(state, "hubspot"))
     app = build(state, faults, settings)
     server = server_of(FaultMiddleware(app, build_control(app.state.desk, faults), faults), server_pem)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[sock])))

@@ -39,11 +39,13 @@ def test_the_three_are_served_unless_told_otherwise() -> None:
     ("options", "told"),
     [
         (["--connection", "eu=sugar"], "--connection names sugar; expected some of salesforce"),
+        (["--connection", "eu=hubspot", "--connection", "eu=salesforce"], "--connection names one of eu twice"),
         (["--connection", "eu"], "expected <name>=<crm> such as eu=hubspot"),
         (["--connection", "../eu=hubspot"], "expected a-z, 0-9 and _"),
         (["--connection", "salesforce=hubspot"], "not another CRM's name"),
         (["--port", "eu=1"], "expected <name>=<number> of salesforce"),
         (["--port", "hubspot=99999"], "expected <name>=<number>"),
+        (["--crossroads", "99999"], "Found --crossroads 99999; expected a port"),
         (["--faults", "absent.toml"], "absent.toml cannot be read"),
         (["--declarations", "absent.toml"], "absent.toml cannot be read"),
     ],

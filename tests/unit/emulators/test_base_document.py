@@ -68,6 +68,14 @@ def test_the_faults_of_a_crm_are_in_the_catalogue(crm: str) -> None:
 
 
 @pytest.mark.parametrize("crm", CRMS)
+def test_every_fault_of_a_crm_is_seen_to_strike(crm: str) -> None:
+    for action, one in (matrix.faults(crm) or {}).items():
+        values = [value for name, these in one.items() if name != "does" and isinstance(these, list) for value in these]
+        for options in [(), *((value,) for value in values)]:
+            assert emulators_doc.striking(crm, action, *options), f"no test of {crm} arms {action} {options}"
+
+
+@pytest.mark.parametrize("crm", CRMS)
 def test_facts_have_public_sources(crm: str) -> None:
     facts = matrix.facts(crm)
     assert not [one.slug for one in facts if not (one.text and one.source) or "crm-apis" in one.source]

@@ -23,14 +23,17 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
 
+from crm_sync.emulators import serving
 from crm_sync.emulators.__main__ import main
 from crm_sync.emulators.control import build_control
 from crm_sync.emulators.desk import Desk
-from crm_sync.emulators.faults import FaultMiddleware, Faults
+from crm_sync.emulators.faults import Fault, FaultMiddleware, Faults
 from crm_sync.emulators.launcher import EmulatorProcess, environment
-from crm_sync.emulators.serving import CannotServe, Plan, certificates, listen, open_state, prepare, server_of
+from crm_sync.emulators.serving import CannotServe, Plan, alone, certificates, listen, open_state, prepare, server_of
 from crm_sync.emulators.state import State
+from crm_sync.emulators.striking import TRANSPORT
 
 
 @dataclass
@@ -77,6 +80,38 @@ def test_requests_are_counted_by_route(site: Site) -> None:
     assert calls == {"total": 3, "by": {"GET /nowhere": 1, "POST /things/{id}": 2}}
     site.control("calls/reset", {})
     assert site.faults.calls()["total"] == 0
+
+
+class Line:
+    """The server's end of one connection: what the CRM has counted and logged by the time that the client knows."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.faults, self.transport = faults, self
+        self.known: list[tuple[int, int]] = []
+
+    def close(self) -> None:
+        self.known.append((self.faults.calls()["total"], len(self.faults.log())))
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.close()
+
+    async def receive(self) -> Message:
+        return {"type": "http.disconnect"} if self.known else {"type": "http.request", "body": b""}
+
+
+@pytest.mark.parametrize("action", [None, *TRANSPORT])
+def test_a_call_and_its_fault_are_told_before_the_client_sees_an_answer_or_a_cut(action: str | None) -> None:
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse({})(scope, receive, send)
+
+    faults = Faults()
+    faults.add([] if action is None else [Fault(action)])
+    line = Line(faults)
+    scope = {"type": "http", "method": "GET", "path": "/things", "query_string": b""}
+    asyncio.run(FaultMiddleware(answer, answer, faults)(scope, line.receive, line.send))
+    assert set(line.known) == {(1, int(action is not None))}
+    assert faults.calls() == {"total": 1, "by": {"GET /things": 1}}
 
 
 def test_dropped_after_means_done_but_unanswered(site: Site) -> None:
@@ -177,6 +212,24 @@ def test_a_person_at_the_screen(site: Site) -> None:
     assert site.http.post(f"{base}/delete", json={"object": "c", "id": id}, timeout=10).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "told"),
+    [
+        ("GET", "", None, 404, "GET /__emulator__/ is none of /__emulator__/: faults (POST, GET, DELETE), faults/log"),
+        ("PUT", "clock", None, 404, "PUT /__emulator__/clock is none of"),
+        ("POST", "faults", "x", 400, "the body cannot be read as JSON: "),
+        ("POST", "faults", '{"action": "nope"}', 400, "unknown action 'nope'; expected one of status, "),
+        ("POST", "create", '{"values": {}}', 400, "found values; expected 'object', which is missing or unknown"),
+        ("POST", "edit", '{"object": "c", "id": "7"}', 404, "no live c with id 7"),
+    ],
+)
+def test_the_control_api_says_what_it_expected(
+    site: Site, method: str, path: str, body: str | None, status: int, told: str
+) -> None:
+    answer = site.http.request(method, f"{site.url}/__emulator__/{path}", data=body, timeout=10)
+    assert (answer.status_code, answer.json()["error"][: len(told)]) == (status, told)
+
+
 def test_the_ca_outlives_a_restart_and_keys_are_private(tmp_path: Path) -> None:
     first = [path.read_bytes() for path in certificates(tmp_path)]
     assert [path.read_bytes() for path in certificates(tmp_path)] == first
@@ -213,6 +266,7 @@ def test_an_app_that_signs_has_one_key_whose_certificate_the_crms_know(tmp_path:
     public = load_pem_x509_certificate(certificate.read_bytes()).public_key()
     assert public == load_pem_private_key(key.read_bytes(), None).public_key()
     variables = environment({"ca_bundle": "ca.pem", "eu": told[0], "dynamics": told[1]})
+    assert not variables["EU_PASSWORD"].startswith("pat-") and len(variables["EU_PASSWORD"]) == 16
     assert {"EU_USERNAME", "EU_PASSWORD", "EU_SECURITY_TOKEN", "EU_PRIVATE_KEY_FILE"} < set(variables)
     assert {"DYNAMICS_TENANT", "DYNAMICS_AUTHORITY", "DYNAMICS_CERTIFICATE_FILE"} < set(variables)
 
@@ -243,6 +297,24 @@ def test_the_process_restarts_at_the_same_addresses(tmp_path: Path) -> None:
         assert {**second, "pid": 0} == {**first, "pid": 0}
         calls = requests.get(f"{second['hubspot']['url']}/__emulator__/calls", verify=second["ca_bundle"], timeout=10)
         assert calls.json()["total"] == 0
+        assert second["hubspot"]["token"].startswith("pat-na1-")
+    assert not (tmp_path / "emulators.json").exists(), "a clean stop leaves no addresses behind"
+    with EmulatorProcess(tmp_path, ["dynamics"]):
+        pass
+    with process:
+        assert process.addresses["hubspot"] == first["hubspot"], "others that were served meanwhile change nothing"
+
+
+def test_two_never_serve_the_same_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with alone(tmp_path):
+        monkeypatch.setattr(serving, "PATIENCE_SECONDS", 0.1)
+        with pytest.raises(CannotServe, match=f"The emulators of {tmp_path} run already"), alone(tmp_path):
+            pass
+        monkeypatch.undo()
+        with pytest.raises(CannotServe, match="run already, and two must not share"):
+            EmulatorProcess(tmp_path, ["hubspot"]).start()
+    with EmulatorProcess(tmp_path, ["hubspot"]) as process:
+        assert process.addresses["hubspot"]["url"]
 
 
 def test_the_process_ends_with_the_one_that_started_it(tmp_path: Path) -> None:
@@ -273,5 +345,7 @@ def test_an_unusable_directory_is_one_clear_message(tmp_path: Path, capsys: pyte
     (tmp_path / "state" / "salesforce.sqlite").mkdir(parents=True)
     assert main(["--state", str(tmp_path / "state"), "--seed", "1"]) == 2
     assert str(tmp_path / "state") in capsys.readouterr().err
+    with pytest.raises(CannotServe, match=r"^--only names sugar; expected some of salesforce, hubspot, dynamics\.$"):
+        EmulatorProcess(tmp_path / "other", ["sugar"]).start()
     with pytest.raises(CannotServe, match="Choose another"):
         EmulatorProcess(tmp_path / "file").start()

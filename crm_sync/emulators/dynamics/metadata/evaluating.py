@@ -36,7 +36,7 @@ def shaped(call: Call, rows: Sequence[Document], expand: Expand) -> list[Documen
     if "$filter" in options:
         condition = parse(options["$filter"], call.aliases())
         kept = [row for row in kept if holds(condition, row)]
-    if options.get("$top", "").isdigit():
+    if options.get("$top", "").isdecimal():
         kept = kept[: int(options["$top"])]
     found = expansions(options.get("$expand"))
     return [_chosen(row, options.get("$select"), found, expand) for row in kept]

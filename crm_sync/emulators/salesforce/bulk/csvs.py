@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from crm_sync.emulators.declarations import FieldDeclaration
+from crm_sync.emulators.salesforce.failures import Problem
 from crm_sync.emulators.salesforce.moments import zulu
 from crm_sync.emulators.salesforce.reading import CREATED, DELETED, DOC, ID, MODIFIED, Row
 from crm_sync.emulators.salesforce.rendering import Shape, read
@@ -120,3 +121,9 @@ def quoted(texts: Sequence[str], delimiter: str = ",", ending: str = "\n") -> by
     """Return one row of texts, every one quoted."""
     inner = f'"{delimiter}"'.join(text.replace('"', '""') for text in texts)
     return f'"{inner}"{ending}'.encode()
+
+
+def error_text(problem: Problem) -> str:
+    """Return an error as the results of both APIs have it: CODE:message:FIELDS --."""
+    fields = ",".join(problem.fields or ())
+    return f"{problem.code}:{problem.message}:{fields} --" if fields else f"{problem.code}:{problem.message}:--"

@@ -1,12 +1,13 @@
 """Answer Bulk API 1.0: /services/async/NN.0/job and what is below it, with the token in X-SFDC-Session.
 
-Rows are JSON or CSV; XML rows, zipped attachments and PK chunking are not supported (a query is always one batch).
+Rows are JSON or CSV; XML rows and zipped attachments are not supported. A query is one batch, or with PK chunking one
+for each range of ids, beside the first, which is NotProcessed then.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -27,15 +28,16 @@ from crm_sync.emulators.salesforce.bulk.first_forms import (
     told,
     told_list,
 )
-from crm_sync.emulators.salesforce.bulk.incoming import BadJob, columns_of, lines, rows_of, values_of
-from crm_sync.emulators.salesforce.bulk.ingests import OPERATIONS, RowWriter
-from crm_sync.emulators.salesforce.bulk.jobs import Job, Jobs
-from crm_sync.emulators.salesforce.bulk.queries import PIECE, checked
+from crm_sync.emulators.salesforce.bulk.incoming import Row, columns_of, lines, read_row, rows_of
+from crm_sync.emulators.salesforce.bulk.ingests import OPERATIONS, RowWriter, skip
+from crm_sync.emulators.salesforce.bulk.jobs import BadJob, Job, Jobs
+from crm_sync.emulators.salesforce.bulk.queries import checked, pieces
 from crm_sync.emulators.salesforce.compiling import Compiler
 from crm_sync.emulators.salesforce.failures import Answer, Failure, Invalid, Problem, Unsupported, failed
 from crm_sync.emulators.salesforce.mischief import Mischief, strike_limit
-from crm_sync.emulators.salesforce.reading import columns, snapshot
+from crm_sync.emulators.salesforce.reading import stream
 from crm_sync.emulators.salesforce.rendering import Shape
+from crm_sync.emulators.salesforce.resolving import Path
 from crm_sync.emulators.salesforce.values import deserialize
 
 HEADER = '"Id","Success","Created","Error"\n'
@@ -46,7 +48,10 @@ ROUTES = (
 )  # fmt: skip
 BASE = "/services/async/NN.N"
 ROWS_TOGETHER = 200
-Rows = Iterator[tuple[str | None, dict[str, Any] | Invalid]]
+CHUNK_ROWS, LARGEST_CHUNK = 100_000, 250_000
+AFTER_ALL = "~"
+"""Comes behind every id."""
+Rows = Iterator[Row]
 
 
 class FirstBulk:
@@ -74,11 +79,11 @@ class FirstBulk:
 
     def answer(self, method: str, parts: Sequence[str], headers: Mapping[str, str], raw: bytes) -> Answer:
         """Answer a call; `parts` is the path from the API version on."""
-        xml = "json" not in headers.get("content-type", "json" if method == "GET" else "")
+        xml = "json" not in headers.get("content-type", "")
         try:
             self.admit(headers.get("x-sfdc-session", ""))
             with self.org.state.transaction():
-                return self.dispatch(method, parts, raw, xml=xml)
+                return self.dispatch(method, parts, headers, raw, xml=xml)
         except Refused as refused:
             facts = {"exceptionCode": refused.code, "exceptionMessage": str(refused)}
             return told("error", facts, xml=xml, status=refused.status)
@@ -97,18 +102,21 @@ class FirstBulk:
             code = "ExceededQuota" if failure.status == 403 else "ServerError"
             raise Refused(code, failure.problems[0].message, failure.status) from None
 
-    def dispatch(self, method: str, parts: Sequence[str], raw: bytes, *, xml: bool) -> Answer:
+    def dispatch(
+        self, method: str, parts: Sequence[str], headers: Mapping[str, str], raw: bytes, *, xml: bool
+    ) -> Answer:
         match method, *parts:
             case "POST", version, "job":
-                return self.create(version, raw, xml=xml)
+                return self.create(version, headers, raw, xml=xml)
             case "GET", _, "job", job_id:
-                return self.told_job(self.job(job_id), xml=xml)
+                return self.told_job(self.job(job_id), xml=xml and self.speaks_xml(job_id))
             case "POST", _, "job", job_id:
                 return self.change(self.job(job_id), raw, xml=xml)
             case "POST", _, "job", job_id, "batch":
                 return self.add(self.job(job_id), raw, xml=xml)
             case "GET", _, "job", job_id, "batch":
                 entries = [batch_info(one) for one in self.batches(self.job(job_id))]
+                xml = xml and self.speaks_xml(job_id)
                 return told_list("batchInfo" if not xml else "batchInfoList", "batchInfo", entries, xml=xml)
             case "GET", _, "job", job_id, "batch", batch_id:
                 return told("batchInfo", batch_info(self.batch(job_id, batch_id)), xml=self.speaks_xml(job_id))
@@ -145,7 +153,7 @@ class FirstBulk:
     def told_job(self, job: Job, *, xml: bool, status: int = 200) -> Answer:
         return told("jobInfo", job_info(job, self.batches(job)), xml=xml, status=status)
 
-    def create(self, version: str, raw: bytes, *, xml: bool) -> Answer:
+    def create(self, version: str, headers: Mapping[str, str], raw: bytes, *, xml: bool) -> Answer:
         """POST job."""
         try:
             strike_limit(self.org.faults, "bulk")
@@ -172,6 +180,7 @@ class FirstBulk:
                 "kind": "first", "work": "first", "operation": known[operation.casefold()], "object": sobject,
                 "state": "Open", "externalIdFieldName": key, "contentType": kind, "apiVersion": float(version),
                 "concurrencyMode": body.get("concurrencyMode") or "Parallel",
+                "chunkSize": chunk_size(headers.get("sforce-enable-pkchunking", "")),
             },
         )  # fmt: skip
         return self.told_job(job, xml=xml, status=201)
@@ -179,7 +188,8 @@ class FirstBulk:
     def change(self, job: Job, raw: bytes, *, xml: bool) -> Answer:
         """POST job/id {"state": "Closed" or "Aborted"}."""
         wanted = read_properties(raw, xml=xml).get("state")
-        if wanted not in ("Closed", "Aborted") or job["state"] != "Open":
+        allowed = {"Closed": ("Open",), "Aborted": ("Open", "Closed")}
+        if job["state"] not in allowed.get(str(wanted), ()):
             raise Refused("InvalidJobState", f"The job is {job['state']} and cannot become {wanted}")
         job["state"] = wanted
         self.jobs.save(job)
@@ -189,11 +199,15 @@ class FirstBulk:
         """POST job/id/batch."""
         if job["state"] != "Open":
             raise Refused("InvalidJobState", f"The job is {job['state']}; batches can be added to an Open one alone")
+        return told("batchInfo", batch_info(self.queue(job, raw)), xml=job["contentType"] != "JSON", status=201)
+
+    def queue(self, job: Job, raw: bytes, **more: Any) -> Job:
+        """Have a batch done."""
         facts = {"kind": "batch", "work": "first", "jobId": job["id"], "state": "Queued", "stateMessage": None}
-        batch = self.jobs.add("751", facts)
+        batch = self.jobs.add("751", facts | more)
         self.jobs.parts.add(f"{batch['id']}:in", [raw])
         self.jobs.start("first", batch["id"])
-        return told("batchInfo", batch_info(batch), xml=job["contentType"] != "JSON", status=201)
+        return batch
 
     # -- results
 
@@ -217,77 +231,84 @@ class FirstBulk:
 
     # -- working
 
-    def run(self, batch_id: str) -> None:
-        """Do one batch."""
-        batch = self.jobs.state.get_meta(f"job:{batch_id}")
-        if batch is None or batch["kind"] != "batch" or batch["state"] not in ("Queued", "InProgress"):
-            return
+    def run(self, batch: Job) -> str:
+        """Do one batch. Raises BadJob, Failure, Unsupported."""
         job = self.job(batch["jobId"])
         if job["state"] == "Aborted":
-            batch |= {"state": "NotProcessed"}
-            self.jobs.save(batch)
-            return
-        work: Callable[[Job, Job], None] = self.query if job["operation"] in ("query", "queryAll") else self.write
-        try:
-            work(job, batch)
-            batch["state"] = "Completed"
-        except (BadJob, Failure, Unsupported) as bad:
-            message = bad.problems[0].message if isinstance(bad, Failure) else str(bad)
-            batch |= {"state": "Failed", "stateMessage": f"InvalidBatch : {message.removeprefix('InvalidBatch : ')}"}
-        self.jobs.save(batch)
+            return "NotProcessed"
+        if job["operation"] not in ("query", "queryAll"):
+            self.write(job, batch)
+        elif not self.chunked(job, batch):
+            self.query(job, batch)
+        else:
+            return "NotProcessed"
+        return "Completed"
+
+    def question(self, job: Job, batch: Job) -> tuple[Compiler, list[Path]]:
+        """Return the query of a batch with its columns. Raises Failure, Unsupported."""
+        query, sobject, paths = checked(self.org, b"".join(self.pieces(f"{batch['id']}:in")).decode())
+        return Compiler(self.org, query, sobject, deleted=job["operation"] == "queryAll"), paths
+
+    def chunked(self, job: Job, batch: Job) -> bool:
+        """Make batches of the ids' ranges where the client asked for PK chunking; ORDER BY and LIMIT forbid it."""
+        size = job.get("chunkSize")
+        compiler, _ = self.question(job, batch)
+        if not size or "bounds" in batch or compiler.query.order or compiler.query.limit is not None:
+            return False
+        sql = (
+            "SELECT id FROM (SELECT id, row_number() OVER (ORDER BY id) AS number FROM record WHERE object = ?)"
+            " WHERE (number - 1) % ? = 0 ORDER BY id"
+        )
+        firsts = [row[0] for row in stream(self.org.state, sql, (compiler.sobject, size))]
+        raw = b"".join(self.pieces(f"{batch['id']}:in"))
+        with self.org.state.transaction():
+            for first, after in zip(firsts, [*firsts[1:], AFTER_ALL], strict=True):
+                self.queue(job, raw, bounds=(first, after))
+        return True
 
     def query(self, job: Job, batch: Job) -> None:
         """Write the rows of a query."""
-        text = b"".join(self.pieces(f"{batch['id']}:in")).decode()
-        query, sobject, paths = checked(self.org, text)
-        compiler = Compiler(self.org, query, sobject, deleted=job["operation"] == "queryAll")
-        source, params = compiler.source()
-        table = Table(self.org, sobject, paths, ",", "\n")
-        shape = Shape(self.org, sobject, f"/services/data/v{job['apiVersion']}")
+        compiler, paths = self.question(job, batch)
+        table = Table(self.org, compiler.sobject, paths, ",", "\n")
+        shape = Shape(self.org, compiler.sobject, f"/services/data/v{job['apiVersion']}")
         for path in paths:
             shape.add(path)
+        csv = job["contentType"] == "CSV"
         self.jobs.parts.drop(batch["id"])
-        if job["contentType"] == "CSV":
+        if csv:
             self.jobs.parts.add(batch["id"], [table.header()])
-        total = 0
-        with snapshot(self.jobs.state) as db:
-            order = f" ORDER BY {compiler.order()}" if query.order else ""
-            sql = f"SELECT {columns('r')} {source}{order} LIMIT ?"
-            cursor = db.execute(sql, (*params, -1 if query.limit is None else query.limit))
-            while records := cursor.fetchmany(PIECE):
-                if job["contentType"] == "CSV":
-                    rows = list(table.rows(records))
-                else:
-                    rows = [orjson.dumps(moved_dates(row, paths)) + b"," for row in shape.rows(records)]
-                self.jobs.parts.add(batch["id"], rows)
-                total += len(records)
-        batch["numberRecordsProcessed"] = total
+        batch["numberRecordsProcessed"] = 0
+        for records in pieces(compiler, batch.get("bounds")):
+            if csv:
+                rows = list(table.rows(records))
+            else:
+                rows = [orjson.dumps(moved_dates(row, paths)) + b"," for row in shape.rows(records)]
+            self.jobs.parts.add(batch["id"], rows)
+            batch["numberRecordsProcessed"] += len(records)
 
     def write(self, job: Job, batch: Job) -> None:
-        """Write the rows of a batch, 200 in a transaction."""
+        """Write the rows of a batch, 200 in a transaction, going on behind those that were done before a restart."""
         csv = job["contentType"] == "CSV"
         writer = RowWriter(self.jobs.records, job["object"], job["operation"], job.get("externalIdFieldName"))
         rows = self.csv_rows(job, batch) if csv else self.json_rows(job, batch)
-        self.jobs.parts.drop(batch["id"])
-        if csv:
+        done, bad = batch.get("numberRecordsProcessed", 0), batch.get("numberRecordsFailed", 0)
+        if csv and not done:
+            self.jobs.parts.drop(batch["id"])
             self.jobs.parts.add(batch["id"], [HEADER.encode()])
-        done = bad = 0
+        skip(rows, done)
         while chunk := list(islice(rows, ROWS_TOGETHER)):
             out = []
             with self.jobs.state.transaction():
-                for record_id, values in chunk:
-                    try:
-                        if isinstance(values, Invalid):
-                            raise values
-                        saved = writer.write(record_id, values)
-                    except Invalid as invalid:
+                for (record_id, _), saved in zip(chunk, writer.write(chunk), strict=True):
+                    if isinstance(saved, Invalid):
                         bad += 1
-                        out.append(result_row(None, record_id, invalid.problems[0], csv=csv))
+                        out.append(result_row(None, record_id, saved.problems[0], csv=csv))
                     else:
                         out.append(result_row((saved.id, saved.created), record_id, None, csv=csv))
+                done += len(chunk)
+                batch |= {"numberRecordsProcessed": done, "numberRecordsFailed": bad}
                 self.jobs.parts.add(batch["id"], out)
-            done += len(chunk)
-        batch |= {"numberRecordsProcessed": done, "numberRecordsFailed": bad}
+                self.jobs.save(batch)
 
     def csv_rows(self, job: Job, batch: Job) -> Rows:
         """Yield the rows of a CSV batch. Raises BadJob."""
@@ -295,11 +316,7 @@ class FirstBulk:
         ending = "CRLF" if b"\r\n" in raw[:32_000] else "LF"
         rows = rows_of(lines([raw]), ",", ending)
         known = columns_of(self.org, job["object"], next(rows))
-        for row in rows:
-            try:
-                yield values_of(self.org, known, row)
-            except Invalid as invalid:
-                yield None, invalid
+        yield from (read_row(self.org, known, row) for row in rows)
 
     def json_rows(self, job: Job, batch: Job) -> Rows:
         """Yield the rows of a JSON batch. Raises BadJob."""
@@ -314,5 +331,15 @@ class FirstBulk:
             rest = {name: value for name, value in row.items() if name.casefold() != "id"}
             try:
                 yield record_id, deserialize(self.org, job["object"], rest)
+            except Invalid as invalid:
+                yield record_id, invalid
             except Failure as failure:
                 yield record_id, Invalid(*failure.problems)
+
+
+def chunk_size(header: str) -> int | None:
+    """Return the rows of a chunk as Sforce-Enable-PKChunking names them; None where it is not asked for."""
+    if header.strip().casefold() in ("", "false"):
+        return None
+    match = re.search(r"chunksize\s*=\s*(\d{1,6})", header.casefold())
+    return max(1, min(LARGEST_CHUNK, int(match[1]))) if match else CHUNK_ROWS

@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 import orjson
 
-from crm_sync.emulators.salesforce.bulk.csvs import quoted
+from crm_sync.emulators.salesforce.bulk.csvs import error_text, quoted
 from crm_sync.emulators.salesforce.bulk.jobs import Job
 from crm_sync.emulators.salesforce.failures import Answer, Problem
 from crm_sync.emulators.salesforce.moments import microseconds
@@ -20,7 +20,8 @@ from crm_sync.emulators.salesforce.resolving import Path
 from crm_sync.emulators.salesforce.schema import relationship_name
 
 NAMESPACE = "http://www.force.com/2009/06/asyncapi/dataload"
-JSON, XML, CSV = "application/json;charset=UTF-8", "application/xml;charset=UTF-8", "text/csv;charset=UTF-8"
+JSON, XML, CSV = "application/json", "application/xml", "text/csv"
+"""Without a charset: salesforce-bulk compares the whole header."""
 COUNTS = ("numberBatchesQueued", "numberBatchesInProgress", "numberBatchesCompleted", "numberBatchesFailed",
           "numberBatchesTotal", "numberRecordsProcessed", "numberRetries")  # fmt: skip
 TIMES = ("totalProcessingTime", "apiActiveProcessingTime", "apexProcessingTime")
@@ -130,9 +131,8 @@ def result_row(saved: tuple[str, bool] | None, record_id: str | None, problem: P
     """Return what became of one row that was written."""
     if csv:
         made = saved or (record_id or "", False)
-        error = f"{problem.code}:{problem.message}:{','.join(problem.fields or ())} --" if problem else ""
-        texts = [made[0], "true" if saved else "false", "true" if made[1] else "false", error]
-        return quoted(texts)
+        error = error_text(problem) if problem else ""
+        return quoted([made[0], "true" if saved else "false", "true" if made[1] else "false", error])
     errors = [] if problem is None else [{**problem.row_form(), "extendedErrorDetails": None}]
     facts = {"success": saved is not None, "created": bool(saved and saved[1]), "id": saved[0] if saved else None}
     return orjson.dumps({**facts, "errors": errors}) + b","

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crm_sync.emulators.declarations import FieldDeclaration
+from crm_sync.emulators.salesforce.bulk.jobs import BadJob
 from crm_sync.emulators.salesforce.failures import Failure, Invalid, Problem
 from crm_sync.emulators.salesforce.schema import Org, targets
 from crm_sync.emulators.salesforce.values import convert, parent_by_key
@@ -18,9 +19,8 @@ from crm_sync.emulators.salesforce.values import convert, parent_by_key
 NULL = "#N/A"
 LONGEST_HEADER = 32_000
 
-
-class BadJob(Exception):
-    """The data of a job cannot be read at all; the text is its errorMessage."""
+Row = tuple[str | None, dict[str, Any] | Invalid]
+"""The record's own id and its values, or why they cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +93,18 @@ def _column(org: Org, sobject: str, name: str) -> Column:
     raise BadJob(f"InvalidBatch : Field name not found : {name}")
 
 
-def values_of(org: Org, columns: Sequence[Column], row: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
-    """Return the id and the values of a row. Raises Invalid."""
+def read_row(org: Org, columns: Sequence[Column], row: Sequence[str]) -> Row:
+    """Return the id and the values of a row."""
     if len(row) != len(columns):
         text = f"found {len(row)} columns, expected {len(columns)}"
-        raise Invalid(Problem("INVALID_CSV_ROW", text, ()))
+        return None, Invalid(Problem("INVALID_CSV_ROW", text, ()))
+    try:
+        return _read_row(org, columns, row)
+    except Invalid as invalid:
+        return None, invalid
+
+
+def _read_row(org: Org, columns: Sequence[Column], row: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
     record_id: str | None = None
     out: dict[str, Any] = {}
     for column, text in zip(columns, row, strict=True):
@@ -113,10 +120,7 @@ def values_of(org: Org, columns: Sequence[Column], row: Sequence[str]) -> tuple[
 
 
 def _parent(org: Org, column: Column, text: str) -> str:
-    try:
-        found = parent_by_key(org, column.parent, column.key, text)
-    except Failure as failure:
-        raise Invalid(Problem(failure.problems[0].code, failure.problems[0].message, ())) from None
+    found = parent_by_key(org, column.parent, column.key, text)
     if found is None:
         raise Invalid(Problem("INVALID_FIELD", f"{column.name} names no external id of {column.parent}", ()))
     return found

@@ -8,8 +8,8 @@ from typing import Any
 
 from crm_sync.emulators.declarations import FieldDeclaration
 from crm_sync.emulators.salesforce import ids
-from crm_sync.emulators.salesforce.bulk.csvs import DELIMITERS, ENDINGS, quoted
-from crm_sync.emulators.salesforce.bulk.incoming import BadJob, Column, columns_of, lines, rows_of, values_of
+from crm_sync.emulators.salesforce.bulk.csvs import DELIMITERS, ENDINGS, error_text, quoted
+from crm_sync.emulators.salesforce.bulk.incoming import Column, Row, columns_of, lines, read_row, rows_of
 from crm_sync.emulators.salesforce.bulk.jobs import Job, Jobs
 from crm_sync.emulators.salesforce.failures import Failure, Invalid, Problem
 from crm_sync.emulators.salesforce.records import Records, Saved, Several
@@ -27,31 +27,39 @@ class RowWriter:
         by_id = key is None or key.casefold() == "id"
         self.key: FieldDeclaration | None = None if by_id else records.key_field(sobject, str(key))
 
-    def write(self, record_id: str | None, values: dict[str, Any]) -> Saved:
-        """Write one row in a transaction of its own. Raises Invalid."""
+    def write(self, rows: Sequence[Row]) -> list[Saved | Invalid]:
+        """Write rows, each for itself, in a transaction of the caller's; what is Invalid already stays so."""
+        if self.operation != "insert" and (self.operation != "upsert" or self.key is not None):
+            return [self._one(record_id, values) for record_id, values in rows]
+        plain = {at: values for at, (id, values) in enumerate(rows) if id is None and isinstance(values, dict)}
+        made = dict(zip(plain, self.records.create_rows(self.sobject, list(plain.values())), strict=True))
+        return [made[at] if at in made else self._one(*row) for at, row in enumerate(rows)]
+
+    def _one(self, record_id: str | None, values: dict[str, Any] | Invalid) -> Saved | Invalid:
+        """Write one row in a transaction of its own."""
+        if isinstance(values, Invalid):
+            return values
         try:
             with self.org.state.transaction():
                 self.records.mischief.row(self.sobject, record_id or "")
                 return self._write(record_id, values)
         except Several as several:
             text = f"More than one record found for external id field: {several.ids}"
-            raise Invalid(Problem("DUPLICATE_EXTERNAL_ID", text, ())) from None
+            return Invalid(Problem("DUPLICATE_EXTERNAL_ID", text, ()))
         except Failure as failure:
-            raise Invalid(*failure.problems) from None
+            return Invalid(*failure.problems)
+        except Invalid as invalid:
+            return invalid
 
     def _write(self, record_id: str | None, values: dict[str, Any]) -> Saved:
         if self.operation == "insert":
-            if record_id is not None:
-                text = "cannot specify Id in an insert call"
-                raise Invalid(Problem("INVALID_FIELD_FOR_INSERT_UPDATE", text, ("Id",)))
-            return self.records.create(self.sobject, values)
+            text = "cannot specify Id in an insert call"
+            raise Invalid(Problem("INVALID_FIELD_FOR_INSERT_UPDATE", text, ("Id",)))
         if self.operation == "upsert" and self.key is not None:
             value = values.pop(self.key.name, None)
             if value is None:
                 raise Invalid(Problem("MISSING_ARGUMENT", f"{self.key.name} not specified", ()))
             return self.records.upsert(self.sobject, self.key, value, values)
-        if self.operation == "upsert" and record_id is None:
-            return self.records.create(self.sobject, values)
         if record_id is None:
             raise Invalid(Problem("MISSING_ARGUMENT", f"Id not specified in an {self.operation} call", ()))
         parsed = ids.parse(record_id)
@@ -74,59 +82,34 @@ class IngestRun:
         self.jobs, self.records = jobs, jobs.records
         jobs.works["ingest"] = self.run
 
-    def run(self, job_id: str) -> None:
-        """Do one job; bad rows leave it complete, unreadable data makes it fail."""
-        jobs = self.jobs
-        job = jobs.state.get_meta(f"job:{job_id}")
-        if job is None or job["state"] not in ("UploadComplete", "InProgress"):
-            return
-        job["state"] = "InProgress"
-        jobs.save(job)
-        try:
-            self.read(job)
-            job["state"] = "JobComplete"
-        except BadJob as bad:
-            job |= {"state": "Failed", "errorMessage": str(bad)}
-        except Failure as failure:
-            job |= {"state": "Failed", "errorMessage": f"InvalidBatch : {failure.problems[0].message}"}
-        now = jobs.state.get_meta(f"job:{job_id}")
-        if now is not None and now["state"] != "Aborted":
-            jobs.save(job)
-
-    def read(self, job: Job) -> None:
-        """Read and write all rows, going on behind those that were done before a restart."""
+    def run(self, job: Job) -> str:
+        """Write all rows, going on behind those that were done before a restart. Raises BadJob, Failure."""
         delimiter, ending = DELIMITERS[job["columnDelimiter"]], job["lineEnding"]
         rows = rows_of(lines(self.jobs.parts.slices(f"{job['id']}:in")), delimiter, ending)
-        header = next(rows)
-        columns = columns_of(self.records.org, job["object"], header)
+        job["header"] = next(rows)
+        columns = columns_of(self.records.org, job["object"], job["header"])
         writer = RowWriter(self.records, job["object"], job["operation"], job.get("externalIdFieldName"))
-        if not job.get("header"):
-            job["header"] = header
-            self.jobs.save(job)
-        done = islice(rows, int(job.get("numberRecordsProcessed", 0)))
-        for _ in done:
-            continue
+        skip(rows, int(job.get("numberRecordsProcessed", 0)))
         while chunk := list(islice(rows, ROWS_TOGETHER)):
-            now = self.jobs.state.get_meta(f"job:{job['id']}")
-            if now is None or now["state"] == "Aborted":
-                self.leave(job, chunk, rows)
-                return
             with self.jobs.state.transaction():
-                self.write(job, writer, columns, chunk)
-                self.jobs.save(job)
+                given_up = self.jobs.given_up(job["id"])
+                if not given_up:
+                    self.write(job, writer, columns, chunk)
+                    self.jobs.save(job)
+            if given_up:
+                self.leave(job, chunk, rows)
+                break
+        return "JobComplete"
 
     def write(self, job: Job, writer: RowWriter, columns: Sequence[Column], chunk: Sequence[list[str]]) -> None:
         """Write some rows and keep their results."""
         form = (DELIMITERS[job["columnDelimiter"]], ENDINGS[job["lineEnding"]])
         good: list[bytes] = []
         bad: list[bytes] = []
-        for row in chunk:
-            record_id: str | None = None
-            try:
-                record_id, values = values_of(self.records.org, columns, row)
-                saved = writer.write(record_id, values)
-            except Invalid as invalid:
-                bad.append(quoted([record_id or "", error_text(invalid.problems[0]), *row], *form))
+        read = [read_row(self.records.org, columns, row) for row in chunk]
+        for row, (record_id, _), saved in zip(chunk, read, writer.write(read), strict=True):
+            if isinstance(saved, Invalid):
+                bad.append(quoted([record_id or "", error_text(saved.problems[0]), *row], *form))
             else:
                 good.append(quoted([saved.id, "true" if saved.created else "false", *row], *form))
         self.jobs.parts.add(f"{job['id']}:ok", good)
@@ -145,7 +128,7 @@ class IngestRun:
         self.jobs.parts.extend(f"{job['id']}:left", left())
 
 
-def error_text(problem: Problem) -> str:
-    """Return an error as sf__Error has it: CODE:message:FIELDS --."""
-    fields = ",".join(problem.fields or ())
-    return f"{problem.code}:{problem.message}:{fields} --" if fields else f"{problem.code}:{problem.message}:--"
+def skip(rows: Iterator[Any], number: int) -> None:
+    """Leave out the rows that were done before a restart."""
+    for _ in islice(rows, number):
+        continue

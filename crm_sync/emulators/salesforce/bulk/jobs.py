@@ -1,11 +1,13 @@
 """Keep jobs with their states, and run them one after the other on a thread that ends when there is nothing to do.
 
 A job is a dict, kept in the state under "job:<id>", so that a restart goes on where it stopped. Rows that go in and
-come out are in Parts. Source: Bulk API 2.0 and Bulk API Developer Guide.
+come out are in Parts. A work does one job (for Bulk API 1.0, one batch) and says in which state that leaves it; how a
+job begins, ends and fails is here. Source: Bulk API 2.0 and Bulk API Developer Guide.
 """
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 from collections import deque
@@ -13,16 +15,22 @@ from collections.abc import Callable
 from typing import Any
 
 from crm_sync.emulators.salesforce import ids
-from crm_sync.emulators.salesforce.failures import Failure, Problem, not_found
+from crm_sync.emulators.salesforce.failures import Failure, Problem, Unsupported, not_found
 from crm_sync.emulators.salesforce.moments import stamp
 from crm_sync.emulators.salesforce.parts import Parts
 from crm_sync.emulators.salesforce.records import Records
 
 Job = dict[str, Any]
-Work = Callable[[str], None]
+Work = Callable[[Job], str]
 KEY = "job:"
 MOST_BYTES = 150 * 1000 * 1000
 OVER = ("JobComplete", "Failed", "Aborted")
+UNDER_WAY = ("UploadComplete", "InProgress", "Queued")
+log = logging.getLogger(__name__)
+
+
+class BadJob(Exception):
+    """A job cannot be done at all; the text is its errorMessage."""
 
 
 class Jobs:
@@ -116,9 +124,41 @@ class Jobs:
                     return
                 work, job_id = self._waiting.popleft()
             try:
-                self.works[work](job_id)
+                self.perform(work, job_id)
             except sqlite3.ProgrammingError:  # the state was closed: the next start goes on
+                with self._lock:
+                    self._thread = None
                 return
+
+    def perform(self, work: str, job_id: str) -> None:
+        """Do one job from its beginning to its end; whatever goes wrong is the end of that job alone."""
+        job = self._begin(job_id)
+        if job is None:
+            return
+        try:
+            job["state"] = self.works[work](job)
+        except sqlite3.ProgrammingError:
+            raise
+        except Exception as error:
+            told = "stateMessage" if job["kind"] == "batch" else "errorMessage"
+            job |= {"state": "Failed", told: reason(error)}
+        with self.state.transaction():
+            if not self.given_up(job_id):
+                self.save(job)
+
+    def _begin(self, job_id: str) -> Job | None:
+        with self.state.transaction():
+            job: Job | None = self.state.get_meta(KEY + job_id)
+            if job is None or job["state"] not in UNDER_WAY:
+                return None
+            job["state"] = "InProgress"
+            self.save(job)
+            return job
+
+    def given_up(self, job_id: str) -> bool:
+        """Tell whether a client aborted a job, or removed it, meanwhile; ask inside the transaction that writes."""
+        job = self.state.get_meta(KEY + job_id)
+        return job is None or job["state"] == "Aborted"
 
     def settle(self) -> None:
         """Wait until nothing is left to do."""
@@ -128,5 +168,17 @@ class Jobs:
     def resume(self) -> None:
         """Start anew what a restart, or a snapshot, left unfinished."""
         for job in self.state.list_meta(KEY).values():
-            if job["state"] in ("UploadComplete", "InProgress", "Queued"):
+            if "work" in job and job["state"] in UNDER_WAY:
                 self._enqueue(job["work"], job["id"])
+
+
+def reason(error: Exception) -> str:
+    """Return why a job failed, as its errorMessage has it."""
+    if isinstance(error, BadJob):
+        return str(error)
+    if isinstance(error, Failure):
+        return f"InvalidBatch : {error.problems[0].code}: {error.problems[0].message}"
+    if isinstance(error, Unsupported):
+        return f"NotImplemented : This pretend org does not support {error}"
+    log.error("A bulk job failed for a reason of the emulator's own", exc_info=error)
+    return f"InternalServerError : {type(error).__name__}"

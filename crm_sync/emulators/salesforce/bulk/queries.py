@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 from crm_sync.emulators.salesforce.bulk.csvs import DELIMITERS, ENDINGS, Table
 from crm_sync.emulators.salesforce.bulk.jobs import Job, Jobs
 from crm_sync.emulators.salesforce.compiling import Compiler
 from crm_sync.emulators.salesforce.failures import Failure, Problem, Unsupported
-from crm_sync.emulators.salesforce.reading import columns, snapshot
-from crm_sync.emulators.salesforce.resolving import Path, find_object, find_path
+from crm_sync.emulators.salesforce.reading import Row, columns, snapshot
+from crm_sync.emulators.salesforce.resolving import Path, find_object, find_path, refuse_twice
 from crm_sync.emulators.salesforce.schema import Org
 from crm_sync.emulators.salesforce.soql.parsing import parse
 from crm_sync.emulators.salesforce.soql.tree import Query, Token
@@ -32,6 +32,7 @@ def checked(org: Org, text: str) -> tuple[Query, str, list[Path]]:
             paths.append(find_path(org, query, sobject, one.what))
         else:
             raise Unsupported(f"functions in a bulk query: {query.text}")
+    refuse_twice(paths)
     if any(path[-1].type == "address" for path in paths):
         raise Failure(400, Problem("API_ERROR", COMPOUND))
     Compiler(org, query, sobject, deleted=False).source()
@@ -45,54 +46,35 @@ class QueryRun:
         self.jobs, self.org = jobs, jobs.org
         jobs.works["query"] = self.run
 
-    def run(self, job_id: str) -> None:
-        """Do one job; it fails as a whole, with its reason."""
-        jobs = self.jobs
-        job = jobs.state.get_meta(f"job:{job_id}")
-        if job is None or job["state"] not in ("UploadComplete", "InProgress"):
-            return
-        job["state"] = "InProgress"
-        jobs.save(job)
-        try:
-            job["numberRecordsProcessed"] = self.write(job, lambda: self.aborted(job_id))
-            job["state"] = "JobComplete"
-        except (Failure, Unsupported) as failure:
-            job |= {"state": "Failed", "errorMessage": reason(failure)}
-        if not self.aborted(job_id):
-            jobs.save(job)
-
-    def aborted(self, job_id: str) -> bool:
-        """Tell whether a client gave a job up, or removed it, meanwhile."""
-        job = self.jobs.state.get_meta(f"job:{job_id}")
-        return job is None or job["state"] == "Aborted"
-
-    def write(self, job: Job, gone: Callable[[], bool]) -> int:
-        """Write the rows of a job as they are at this moment, and return how many."""
+    def run(self, job: Job) -> str:
+        """Write the rows of a job as they are at this moment. Raises Failure, Unsupported."""
         query, sobject, paths = checked(self.org, job["query"])
-        ending, delimiter = ENDINGS[job["lineEnding"]], DELIMITERS[job["columnDelimiter"]]
-        table = Table(self.org, sobject, paths, delimiter, ending)
+        table = Table(self.org, sobject, paths, DELIMITERS[job["columnDelimiter"]], ENDINGS[job["lineEnding"]])
         compiler = Compiler(self.org, query, sobject, deleted=job["operation"] == "queryAll")
-        source, params = compiler.source()
-        order = f" ORDER BY {compiler.order()}" if query.order else ""
-        sql = f"SELECT {columns('r')} {source}{order} LIMIT ?"
         self.jobs.parts.drop(job["id"])
         total = 0
-        with snapshot(self.jobs.state) as db:
-            cursor = db.execute(sql, (*params, -1 if query.limit is None else query.limit))
-            while records := cursor.fetchmany(PIECE):
-                self.jobs.parts.add(job["id"], list(table.rows(records)))
-                total += len(records)
-                if gone():
+        for records in pieces(compiler):
+            with self.jobs.state.transaction():
+                if self.jobs.given_up(job["id"]):
                     break
-        return total
+                self.jobs.parts.add(job["id"], list(table.rows(records)))
+            total += len(records)
+        job["numberRecordsProcessed"] = total
+        return "JobComplete"
 
 
-def reason(failure: Failure | Unsupported) -> str:
-    """Return why a job failed."""
-    if isinstance(failure, Failure):
-        problem = failure.problems[0]
-        return f"InvalidBatch : {problem.code}: {problem.message}"
-    return f"NotImplemented : This pretend org does not support {failure}"
+def pieces(compiler: Compiler, bounds: tuple[str, str] | None = None) -> Iterator[list[Row]]:
+    """Yield what a query finds, some thousand rows at once; `bounds`: ids from the first to before the second."""
+    query = compiler.query
+    source, params = compiler.source()
+    if bounds is not None:
+        source, params = f"{source} AND r.id >= ? AND r.id < ?", [*params, *bounds]
+    order = f" ORDER BY {compiler.order()}" if query.order else ""
+    sql = f"SELECT {columns('r')} {source}{order} LIMIT ?"
+    with snapshot(compiler.org.state) as db:
+        cursor = db.execute(sql, (*params, -1 if query.limit is None else query.limit))
+        while records := cursor.fetchmany(PIECE):
+            yield records
 
 
 def header_of(org: Org, job: dict[str, Any]) -> bytes:

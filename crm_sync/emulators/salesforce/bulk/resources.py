@@ -13,6 +13,7 @@ from crm_sync.emulators.salesforce.bulk.jobs import OVER, Job, Jobs
 from crm_sync.emulators.salesforce.bulk.queries import QueryRun, checked, header_of
 from crm_sync.emulators.salesforce.failures import Answer, Call, Failure, Problem, Unsupported, malformed_json
 from crm_sync.emulators.salesforce.mischief import Mischief, strike_limit
+from crm_sync.emulators.salesforce.schema import addresses
 
 CSV = "text/csv; charset=UTF-8"
 SHOWN = ("id", "operation", "object", "createdById", "createdDate", "systemModstamp", "state", "externalIdFieldName",
@@ -68,8 +69,9 @@ class Bulk:
         key = body.get("externalIdFieldName")
         if operation == "upsert":
             field = self.org.field(sobject, str(key))
-            if field is None or not (field.name == "Id" or field.extra.get("external_id")):
-                text = f"Field name provided, {key} does not match an External ID for {sobject}"
+            if field is None or not addresses(field):
+                text = f"InvalidJob : Field name provided, {key} does not match an External ID, Salesforce Id, or "
+                text += f"indexed field for {sobject}"
                 raise Failure(400, Problem("INVALIDJOB", text))
             facts["externalIdFieldName"] = field.name
         facts |= {"operation": operation, "object": sobject, "state": "Open"}

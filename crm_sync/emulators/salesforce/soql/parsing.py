@@ -28,6 +28,8 @@ from crm_sync.emulators.salesforce.soql.tree import (
 
 MAX_LITERAL = 4_000
 MAX_QUERY = 100_000
+DEEPEST = 60
+"""How deep parentheses may nest here: a query that SQLite can still read."""
 ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "N": "\n", "R": "\r", "T": "\t"}
 ESCAPES |= {"\\": "\\", "'": "'", '"': '"', "%": "\\%", "_": "\\_"}
 LATER = frozenset(("with", "for", "using", "update", "typeof"))
@@ -57,7 +59,7 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self.text = text
         self.tokens: list[Token] = []
-        position = 0
+        position = depth = 0
         end = len(text.rstrip())
         while position < end:
             match = TOKEN.match(text, position)
@@ -66,6 +68,9 @@ class _Parser:
                 raise malformed(text, at, f"unexpected token: '{text[at : at + 10].split(' ')[0]}'")
             self.tokens.append(Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)))
             position = match.end()
+            depth += {"(": 1, ")": -1}.get(match["mark"] or "", 0)
+            if depth > DEEPEST:
+                raise Failure(400, Problem("QUERY_TOO_COMPLICATED", f"The query nests more than {DEEPEST} parentheses"))
         self.tokens.append(Token("end", "<EOF>", end))
         self.position = 0
 
@@ -202,11 +207,11 @@ class _Parser:
         return Join(joined, tuple(parts)) if joined else parts[0]
 
     def condition(self) -> Node:
-        if self.word("not"):
-            return Not(self.condition())
-        if self.mark("("):
-            return self.closed(self.conditions())
-        return self.comparison(self.operand())
+        negated = False
+        while self.word("not"):
+            negated = not negated
+        found = self.closed(self.conditions()) if self.mark("(") else self.comparison(self.operand())
+        return Not(found) if negated else found
 
     def comparison(self, left: Operand) -> Compare:
         if self.word("not", "in"):

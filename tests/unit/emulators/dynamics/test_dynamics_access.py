@@ -61,7 +61,11 @@ def test_what_is_unsupported_says_so_by_name_and_what_is_nowhere_is_not_found(ap
         answer = api.call("GET", path)
         assert answer.status_code == 501
         assert path.split("?")[0] in answer.json()["error"]["message"]
-    assert api.refused("GET", "contactz") == (404, "0x80060888")
+    for name in ("CreateEntities", "Microsoft.Dynamics.CRM.SendEmail", "msdyn_workorders"):
+        assert api.refused("POST", name, {}) == (501, "501")
+    bound = f"contacts({api.create('contacts', lastname='Li')})/Microsoft.Dynamics.CRM.AddToQueue"
+    assert api.refused("POST", bound, {}) == (501, "501")
+    assert api.refused("GET", "contactz") == (404, "0x8006088a")
     assert api.session.get(f"{api.url}/elsewhere", timeout=10).status_code == 501
 
 

@@ -83,7 +83,8 @@ def test_a_note_has_a_document_and_tells_its_size_and_type(here: Local) -> None:
     here.done("PATCH", f"annotations({id})", {"notetext": "M"})
     assert here.get(f"annotations({id})")["filesize"] == 5
     assert here.call("PATCH", f"annotations({id})", {"documentbody": "no base64!"}).error == (400, "0x80048d19")
-    assert here.call("PATCH", f"annotations({id})", {"filesize": 1}).error == (400, "0x80040203")
+    here.done("PATCH", f"annotations({id})", {"filesize": 1})
+    assert here.get(f"annotations({id})")["filesize"] == 5
     here.done("DELETE", f"incidents({incident})")
     assert here.rows("annotations") == []
 
@@ -94,7 +95,8 @@ def test_a_case_needs_a_customer_and_gets_a_number(here: Local) -> None:
     id = case(here)
     row = here.get(f"incidents({id})")
     assert row["ticketnumber"].startswith("CAS-01000-") and row["prioritycode"] == 2
-    assert here.call("PATCH", f"incidents({id})", {"ticketnumber": "X"}).error == (400, "0x80040203")
+    here.done("PATCH", f"incidents({id})", {"ticketnumber": "X"})
+    assert here.get(f"incidents({id})")["ticketnumber"] == row["ticketnumber"]
     other = case(here, ticketnumber="OWN-1", statuscode=3)
     assert here.get(f"incidents({other})")["ticketnumber"] == "OWN-1"
 
@@ -211,8 +213,8 @@ def test_a_moved_row_keeps_its_day_of_creation(here: Local) -> None:
     id = here.create("contacts", lastname="Li", overriddencreatedon="2020-05-06T07:08:09+02:00")
     row = here.get(f"contacts({id})")
     assert (row["createdon"], row["modifiedon"]) == ("2020-05-06T05:08:09Z", "2026-01-02T03:04:05Z")
-    refused = here.call("PATCH", f"contacts({id})", {"overriddencreatedon": "2021-01-01T00:00:00Z"})
-    assert refused.error == (400, "0x80040203")
+    here.done("PATCH", f"contacts({id})", {"overriddencreatedon": "2021-01-01T00:00:00Z"})
+    assert here.get(f"contacts({id})")["createdon"] == "2020-05-06T05:08:09Z"
 
 
 @pytest.mark.fact("dynamics:impersonation")

@@ -44,6 +44,15 @@ def test_parts_are_answered_in_order_and_stop_at_the_first_failure(api: Client, 
     assert "\r\n" in answer.text and answer.text.rstrip().endswith("--")
 
 
+@pytest.mark.fact("dynamics:batch_blanks")
+def test_the_address_of_a_part_may_have_blanks_and_letters_of_any_kind(api: Client) -> None:
+    name = f"Żak {uuid4()}"
+    id = api.create("contacts", lastname=name)
+    found = send(api, part(f"GET /api/data/v9.2/contacts?$filter=lastname eq '{name}'&$select=lastname"))
+    assert statuses(found) == [200] and id in found.text
+    assert send(api, part("GET")).status_code == 400
+
+
 @pytest.mark.fact("dynamics:batch_continue")
 def test_with_continue_on_error_every_part_is_answered(api: Client) -> None:
     good, bad = part("GET WhoAmI"), part("GET contactz")

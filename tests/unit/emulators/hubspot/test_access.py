@@ -89,7 +89,7 @@ def test_search_has_its_own_limit_and_no_headers(portal: Portal) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/crm/v3/objects/communications", 501),
+        ("GET", "/crm/v3/objects/orders", 501),
         ("GET", "/crm/v3/pipelines/deals/default/audit", 501),
         ("GET", "/crm/objects/2025-09/contacts", 501),
         ("POST", "/crm/v3/lists", 501),

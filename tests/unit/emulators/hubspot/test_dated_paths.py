@@ -18,6 +18,8 @@ PAIRS = [
     ("/crm/v3/pipelines/deals", "/crm/pipelines/{}/deals"),
     ("/crm/v3/owners/", "/crm/owners/{}/"),
     ("/crm-object-schemas/v3/schemas/contacts", "/crm-object-schemas/{}/schemas/contacts"),
+    ("/account-info/v3/details", "/account-info/{}/details"),
+    ("/settings/v3/users", "/settings/users/{}"),
     ("/communication-preferences/v4/definitions", "/communication-preferences/{}/definitions"),
 ]
 

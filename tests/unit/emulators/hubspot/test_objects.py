@@ -32,7 +32,7 @@ def test_every_object_is_created_read_changed_listed_and_archived(inside: Inside
     schema = inside.get(f"/crm-object-schemas/v3/schemas/{object}")
     id = inside.create(object, **MINIMAL[object])
     stamp = "lastmodifieddate" if object == "contacts" else "hs_lastmodifieddate"
-    for spelling in (object, object.upper(), schema["labels"]["singular"], schema["objectTypeId"]):
+    for spelling in (object, object.upper(), schema["name"], schema["objectTypeId"]):
         read = inside.get(f"{OBJECTS}/{spelling}/{id}")
         assert read["id"] == id and read["properties"]["hs_object_id"] == id and stamp in read["properties"]
     inside.advance(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -189,6 +190,23 @@ def test_jobs_for_nothing_are_refused(ingest: Ingest) -> None:
     assert ingest.open("replace").json[0]["errorCode"] == "INVALIDJOB"
     ingest.id = "750Hs0000000099"
     assert ingest.put("x") == 404
+
+
+def test_the_good_rows_of_a_chunk_stay_beside_those_that_have_a_taken_key(
+    key: None, ingest: Ingest, front: Front, faults: Faults
+) -> None:
+    held = front.create("Contact", LastName="Held", Key__c="k0")
+    faults.add([Fault("row_lock", object="Contact", skip=5)])
+    assert ingest.run("LastName,Key__c\nA,k1\nB,K0\nC,k2\nD,k1\n,k3\nE,k4\nF,k5\n")["numberRecordsFailed"] == 4
+    good = [line.replace('"', "").split(",") for line in ingest.get("/successfulResults").splitlines()[1:]]
+    assert [(front.soql(f"SELECT LastName FROM Contact WHERE Id = '{id}'"), name) for id, _, name, _ in good] == [
+        ([{"LastName": name}], name) for name in "ACF"
+    ]
+    bad = [re.split("[:,]", line) for line in ingest.get("/failedResults").splitlines()[1:]]
+    codes = [one[1].strip('"') for one in bad]
+    assert codes == ["DUPLICATE_VALUE", "DUPLICATE_VALUE", "REQUIRED_FIELD_MISSING", "UNABLE_TO_LOCK_ROW"]
+    assert held[:15] in str(bad[0]) and good[0][0][:15] in str(bad[1])
+    assert front.names("Id != null") == ["A", "C", "F", "Held"] and len(faults.log()) == 1
 
 
 def test_one_bad_record_of_a_job(ingest: Ingest, front: Front, faults: Faults) -> None:

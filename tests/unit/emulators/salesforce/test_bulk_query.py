@@ -145,7 +145,7 @@ def test_jobs_that_are_not_well_formed(front: Front) -> None:
 
 @pytest.mark.fact("salesforce:bulk_delete_terminal")
 def test_a_job_that_is_not_over_can_be_aborted_not_deleted(front: Front) -> None:
-    front.rest.jobs.works["query"] = lambda job_id: None
+    front.rest.jobs.works["query"] = lambda job: "InProgress"
     made = start(front, "SELECT Id FROM Contact").body["id"]
     front.rest.jobs.settle()
     assert front.error(front.ask("DELETE", f"jobs/query/{made}")) == (400, "API_ERROR")
@@ -156,7 +156,7 @@ def test_a_job_that_is_not_over_can_be_aborted_not_deleted(front: Front) -> None
 
 def test_a_restart_does_what_was_left(front: Front, state: State, faults: Faults, doorman: Doorman) -> None:
     front.create("Contact", LastName="A")
-    front.rest.jobs.works["query"] = lambda job_id: None
+    front.rest.jobs.works["query"] = lambda job: "InProgress"
     made = start(front, "SELECT LastName FROM Contact").body["id"]
     front.rest.jobs.settle()
     again = Front(Rest(Org(state, faults), doorman), DeskClock())

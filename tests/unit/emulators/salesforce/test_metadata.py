@@ -13,7 +13,7 @@ from crm_sync.emulators.state import State
 from tests.unit.emulators.salesforce.desk_clock import Front
 
 OBJECTS = ["Account", "Contact", "Lead", "Case", "CaseComment", "Task", "Event", "EmailMessage", "Opportunity",
-           "Individual", "User"]  # fmt: skip
+           "Individual", "User", "Organization"]  # fmt: skip
 TEXT = {"type": "Text", "label": "Key", "length": 36}
 
 

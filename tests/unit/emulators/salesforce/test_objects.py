@@ -9,13 +9,14 @@ import pytest
 
 from crm_sync.emulators.declarations import load
 from crm_sync.emulators.faults import Faults
-from crm_sync.emulators.salesforce import schema
+from crm_sync.emulators.salesforce import ids, schema
 from crm_sync.emulators.salesforce.auth import Doorman
 from crm_sync.emulators.salesforce.rest import Rest
 from crm_sync.emulators.salesforce.schema import Org
 from crm_sync.emulators.salesforce.screen import OrgDesk
 from crm_sync.emulators.state import State
 from tests.unit.emulators.salesforce.desk_clock import DeskClock, Front
+from tests.unit.emulators.salesforce.wire import Wire
 
 
 def one(front: Front, query: str) -> dict[str, Any]:
@@ -144,7 +145,7 @@ def test_objects_declared_in_a_file(state: State, faults: Faults, doorman: Doorm
     (row,) = front.soql("SELECT (SELECT Name FROM Visits__r) FROM Contact")
     assert row["Visits__r"]["records"][0]["Name"] == "First"
     described = front.ask("GET", "sobjects/Visit__c/describe").body
-    assert (described["custom"], described["keyPrefix"], described["labelPlural"]) == (True, "a11", "Visits")
+    assert (described["custom"], described["keyPrefix"], described["labelPlural"]) == (True, "a00", "Visits")
     assert front.ask("PATCH", "sobjects/Visit__c/Key__c/V1", {"Name": "Again"}).status == 200
     twice = [front.create("Visit__c", Name="Two", Key__c="v2") for _ in "ab"]
     several = front.ask("GET", "sobjects/Visit__c/Key__c/v2")
@@ -166,3 +167,21 @@ def test_a_person_at_the_screen(front: Front, faults: Faults) -> None:
     assert desk.delete("Account", one_) and not desk.delete("Contact", child)
     with pytest.raises(ValueError, match="cannot be deleted"):
         desk.delete("User", front.soql("SELECT Id FROM User")[0]["Id"])
+
+
+@pytest.mark.fact("salesforce:organization")
+def test_the_organization_tells_of_itself(front: Front) -> None:
+    (row,) = front.soql("SELECT Id, Name, OrganizationType, InstanceName, IsSandbox FROM Organization LIMIT 1")
+    assert row["Id"] == ids.lengthen(ids.ORG)
+    assert (row["OrganizationType"], row["IsSandbox"]) == ("Developer Edition", False)
+    flags = front.ask("GET", "sobjects/Organization/describe").body
+    assert (flags["createable"], flags["deletable"], flags["updateable"]) == (False, False, True)
+    refused = front.ask("POST", "sobjects/Organization", {"Name": "Other"})
+    assert front.error(refused) == (400, "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY")
+    gone = front.ask("DELETE", f"sobjects/Organization/{row['Id']}")
+    assert front.error(gone) == (400, "INSUFFICIENT_ACCESS_OR_READONLY")
+    assert front.ask("PATCH", f"sobjects/Organization/{row['Id']}", {"Phone": "1"}).status == 204
+
+
+def test_slashes_too_many_do_no_harm(wire: Wire) -> None:
+    assert wire.send("GET", "/services/data/v59.0//sobjects/Contact/describe/").status == 200

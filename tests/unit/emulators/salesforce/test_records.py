@@ -157,7 +157,7 @@ def test_upsert_by_key(front: Front) -> None:
     assert front.ask("GET", "sobjects/Contact/Key__c/k1").body["LastName"] == "C"
     only = front.ask("PATCH", "sobjects/Contact/Key__c/k2", {"LastName": "D"}, query={"updateOnly": "true"})
     assert front.error(only) == (404, "NOT_FOUND")
-    assert front.error(front.ask("PATCH", "sobjects/Contact/Email/k1", {})) == (404, "NOT_FOUND")
+    assert front.error(front.ask("PATCH", "sobjects/Contact/Phone/k1", {})) == (404, "NOT_FOUND")
     keyed = front.ask("PATCH", "sobjects/Contact/Key__c/k1", {"Key__c": "k1"})
     assert front.error(keyed) == (400, "INVALID_FIELD")
 

@@ -9,7 +9,7 @@ import pytest
 from crm_sync.emulators.faults import Fault, Faults
 from crm_sync.emulators.salesforce import ids
 from crm_sync.emulators.salesforce.grants import Grants
-from crm_sync.emulators.salesforce.soap import Soap
+from crm_sync.emulators.salesforce.soap.service import Soap
 from tests.unit.emulators.salesforce.desk_clock import DeskClock, Front
 from tests.unit.emulators.salesforce.wire import Wire
 
@@ -26,7 +26,7 @@ LOGIN = (
 
 @pytest.fixture
 def soap(grants: Grants, front: Front) -> Soap:
-    return Soap(grants, front.rest.records)
+    return Soap(grants, front.rest)
 
 
 def ask(soap: Soap, body: str, session: str = "") -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""Answer the SOAP calls that clients still need: login, and what REST has no resource for (merge, undelete).
+"""Answer SOAP calls: login, what REST has no resource for (merge, undelete), and through records.py what it has.
 
     POST /services/Soap/u/NN.0[/org]   partner;   /services/Soap/c/NN.0[/org]   enterprise
 
@@ -9,7 +9,6 @@ not supported a Fault with 501. Source: SOAP API guide; simple-salesforce and js
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
@@ -18,24 +17,33 @@ from crm_sync.emulators.salesforce import ids
 from crm_sync.emulators.salesforce.failures import Failure, Invalid, Problem, Unsupported
 from crm_sync.emulators.salesforce.grants import Grants
 from crm_sync.emulators.salesforce.moments import zulu
-from crm_sync.emulators.salesforce.records import Records
+from crm_sync.emulators.salesforce.rest import Rest
+from crm_sync.emulators.salesforce.soap.envelopes import (
+    NAMESPACES,
+    OBJECTS,
+    Answered,
+    envelope,
+    failed_problem,
+    fault,
+    local,
+    read,
+    text,
+    type_of,
+)
+from crm_sync.emulators.salesforce.soap.records import RecordCalls, version_of
 from crm_sync.emulators.salesforce.values import deserialize
 
-SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
-XSI = "http://www.w3.org/2001/XMLSchema-instance"
-NAMESPACES = {"u": "urn:partner.soap.sforce.com", "c": "urn:enterprise.soap.sforce.com"}
-FAULTS = {"u": "urn:fault.partner.soap.sforce.com", "c": "urn:fault.enterprise.soap.sforce.com"}
 INVALID_LOGIN = "Invalid username, password, security token; or user locked out."
 OPEN = ("login", "getServerTimestamp")
-Answered = tuple[int, str]
 
 
 class Soap:
     """The SOAP calls of one org."""
 
-    def __init__(self, grants: Grants, records: Records) -> None:
-        self.grants, self.records = grants, records
-        self.org = records.org
+    def __init__(self, grants: Grants, rest: Rest) -> None:
+        self.grants, self.records = grants, rest.records
+        self.org = rest.org
+        self.record_calls = RecordCalls(self.org, rest.handle)
         self.calls: dict[str, Callable[[Element, str, str], str]] = {
             "login": self.login,
             "logout": self.logout,
@@ -49,25 +57,30 @@ class Soap:
     def answer(self, kind: str, version: str, body: bytes) -> Answered:
         """Return the status and the XML of the answer."""
         try:
-            call, session = read(body)
+            call, headers = read(body)
         except (ET.ParseError, LookupError):
             return fault(kind, "soapenv:Client", "", "The request is no SOAP envelope with a call in its body")
-        name = local(call.tag)
+        name, session = local(call.tag), headers.get("sessionId", "")
         try:
-            if name not in self.calls:
-                raise Unsupported(f"the SOAP call {name}")
+            of_records = kind == "u" and name in self.record_calls.calls
+            if name not in self.calls and not of_records:
+                raise Unsupported(f"the SOAP call {name} at /services/Soap/{kind}/{version}")
             if name not in OPEN:
                 self.grants.doorman.session(session)
             self.grants.doorman.count()
             with self.org.state.transaction():
-                result = self.calls[name](call, session, f"{kind}/{version}")
+                if of_records:
+                    result = self.record_calls.calls[name](call, headers, version_of(version))
+                else:
+                    result = self.calls[name](call, session, f"{kind}/{version}")
         except Unsupported as what:
             told = f"This pretend org does not support {what}."
             return 501, fault(kind, "sf:API_DISABLED", "NOT_IMPLEMENTED", told)[1]
         except Failure as failure:
             problem = failure.problems[0]
-            return fault(kind, f"sf:{problem.code}", problem.code, problem.message)
-        return 200, envelope(NAMESPACES[kind], f"<{name}Response>{result}</{name}Response>")
+            told = fault(kind, f"sf:{problem.code}", problem.code, problem.message)[1]
+            return 501 if failure.status == 501 else 500, told
+        return 200, envelope(NAMESPACES[kind], f"<{name}Response>{result}</{name}Response>", OBJECTS)
 
     def login(self, call: Element, session: str, where: str) -> str:
         grants, settings = self.grants, self.grants.settings
@@ -120,7 +133,7 @@ class Soap:
         kind = (text(master, "type") or type_of(master)) if master is not None else ""
         sobject = self.org.object(kind)
         if master is None or sobject is None:
-            return failed_row(Problem("INVALID_TYPE", f"sObject type '{kind}' is not supported."))
+            return failed_problem(Problem("INVALID_TYPE", f"sObject type '{kind}' is not supported."))
         values = {
             local(one.tag): one.text
             for one in master
@@ -135,7 +148,7 @@ class Soap:
                 moved = self.records.bin.merge(sobject, winner, [one for one in parsed if one])
                 self.records.update(sobject, winner, deserialize(self.org, sobject, values))
         except (Invalid, Failure) as failure:
-            return failed_row(failure.problems[0])
+            return failed_problem(failure.problems[0])
         return (
             f"<result><id>{winner}</id>"
             + "".join(f"<mergedRecordIds>{one}</mergedRecordIds>" for one in parsed)
@@ -162,63 +175,7 @@ class Soap:
                         raise Invalid(Problem("MALFORMED_ID", f"malformed id {one.text}", ("Id",)))
                     act(parsed)
             except Invalid as invalid:
-                rows.append(failed_row(invalid.problems[0]))
+                rows.append(failed_problem(invalid.problems[0]))
             else:
                 rows.append(f"<result><id>{parsed}</id><success>true</success></result>")
         return "".join(rows)
-
-
-def read(body: bytes) -> tuple[Element, str]:
-    """Return the call and the session id of an envelope. Raises ParseError, LookupError."""
-    root = ET.fromstring(body)  # noqa: S314 - expat bounds entities; only loopback can reach us
-    session, calls = "", []
-    for part in root:
-        if local(part.tag) == "Header":
-            session = next((one.text or "" for one in part.iter() if local(one.tag) == "sessionId"), "")
-        elif local(part.tag) == "Body":
-            calls = list(part)
-    return calls[0], session.strip()
-
-
-def local(tag: str) -> str:
-    """Return a tag without its namespace."""
-    return tag.rpartition("}")[2]
-
-
-def text(parent: Element | None, name: str) -> str:
-    """Return the text of a child, "" where there is none."""
-    found: Any = next((one.text for one in (() if parent is None else parent) if local(one.tag) == name), None)
-    return (found or "").strip()
-
-
-def type_of(element: Element) -> str:
-    """Return the xsi:type of an element, without its prefix."""
-    return element.get(f"{{{XSI}}}type", "").rpartition(":")[2]
-
-
-def failed_row(problem: Problem) -> str:
-    """Return one failed result of several."""
-    fields = "".join(f"<fields>{escape(name)}</fields>" for name in problem.fields or ())
-    told = f"<message>{escape(problem.message)}</message><statusCode>{problem.code}</statusCode>"
-    return f'<result><errors>{fields}{told}</errors><id xsi:nil="true"/><success>false</success></result>'
-
-
-def envelope(namespace: str, body: str, more: str = "") -> str:
-    """Return an envelope around a body."""
-    return (
-        f'<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="{SOAP}" xmlns="{namespace}"'
-        f' xmlns:xsi="{XSI}"{more}><soapenv:Body>{body}</soapenv:Body></soapenv:Envelope>'
-    )
-
-
-def fault(kind: str, code: str, exception: str, message: str) -> Answered:
-    """Return a fault; clients read sf:exceptionCode and sf:exceptionMessage by their prefix."""
-    told = f"{exception}: {message}" if exception else message
-    detail = (
-        f'<detail><sf:UnexpectedErrorFault xsi:type="sf:UnexpectedErrorFault"><sf:exceptionCode>{exception}'
-        f"</sf:exceptionCode><sf:exceptionMessage>{escape(message)}</sf:exceptionMessage></sf:UnexpectedErrorFault></detail>"
-    )
-    body = (
-        f"<soapenv:Fault><faultcode>{code}</faultcode><faultstring>{escape(told)}</faultstring>{detail}</soapenv:Fault>"
-    )
-    return 500, envelope(NAMESPACES[kind], body, f' xmlns:sf="{FAULTS[kind]}"')
