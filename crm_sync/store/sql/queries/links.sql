@@ -32,10 +32,14 @@ where connection = %(connection)s and object = %(object)s and record_id = any(%(
 
 -- name: resolve_hubs
 -- The CRM record of golden records in one CRM object; a united one answers with that of its successor.
+-- One by one: the planner, who takes tables that grow for small, would look through all links.
 select h.hub_id, l.record_id
-from hub_record h join identity_link l on l.hub_id = coalesce(h.united_into, h.hub_id)
-where l.connection = %(connection)s and l.object = %(object)s and h.hub_id = any(%(hub_ids)s)
-  and l.is_primary and l.state = 'live';
+from unnest(%(hub_ids)s::uuid[]) as t (hub_id) join hub_record h using (hub_id) cross join lateral (
+    select l.record_id from identity_link l
+    where l.hub_id = coalesce(h.united_into, h.hub_id) and l.connection = %(connection)s and l.object = %(object)s
+      and l.is_primary and l.state = 'live'
+    limit 1
+) l;
 
 -- name: occupied
 -- Which golden records already have any link in this CRM object.
@@ -44,8 +48,11 @@ where connection = %(connection)s and object = %(object)s and hub_id = any(%(hub
 
 -- name: with_primary
 -- Which golden records have a primary link in this CRM object (a deleted record's link is none).
-select distinct hub_id from identity_link
-where connection = %(connection)s and object = %(object)s and hub_id = any(%(hub_ids)s) and is_primary;
+select t.hub_id from unnest(%(hub_ids)s::uuid[]) as t (hub_id) cross join lateral (
+    select from identity_link l
+    where l.hub_id = t.hub_id and l.connection = %(connection)s and l.object = %(object)s and l.is_primary
+    limit 1
+) l;
 
 -- name: revive
 -- Records that are back: primary again, unless another took their place.
