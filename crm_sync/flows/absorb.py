@@ -246,6 +246,7 @@ def _merge(
         goldens=goldens,
         batch=batch,
         texts=lens.texts(texts, len(batch)),
+        hashes=judged.hashes[rows],
         bases=[judged.bases[r] for r in rows],
         gates=gates,
         placements=placed.placements,

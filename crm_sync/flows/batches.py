@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crm_sync.flows.lens import Lens
-from crm_sync.records import MISSING, Mask, Page, SourceBatch, Texts
+from crm_sync.records import MISSING, Hashes, Mask, Page, SourceBatch, Texts
 from crm_sync.steps.matching import Identity, identities
 from crm_sync.steps.scoping import in_scope
 from crm_sync.steps.validation import Reason, validate
@@ -21,10 +21,11 @@ from crm_sync.steps.validation import Reason, validate
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the records of a batch hold: canonical texts by field, every reason of those that must be refused (by row),
-    the identity of each, and its mapped source values as JSON (those that it carried)."""
+    """What the records of a batch hold: canonical texts by field, their hashes (n, width), every reason of those that
+    must be refused (by row), the identity of each, and its mapped source values as JSON (those that it carried)."""
 
     texts: dict[str, Texts]
+    hashes: Hashes
     reasons: dict[int, list[Reason]]
     identities: list[Identity]
     bases: list[bytes]
@@ -34,6 +35,7 @@ class Judged:
         picked = np.array(rows, dtype=np.intp)
         return Judged(
             {name: column[picked] for name, column in self.texts.items()},
+            self.hashes[picked],
             {place: self.reasons[row] for place, row in enumerate(rows) if row in self.reasons},
             [self.identities[row] for row in rows],
             [self.bases[row] for row in rows],
@@ -60,7 +62,8 @@ class Viewed:
             entity, lifted = self.lens.entity, self.lens.lift(self.batch.values)
             reasons = validate(entity, self.lens.mapping, lifted)
             found = identities(entity, lifted.texts, len(self.batch))
-            self._judged = Judged(lifted.texts, reasons, found, self.lens.bases(self.batch))
+            hashes = self.lens.hash(self.lens.texts(lifted.texts, len(self.batch)))
+            self._judged = Judged(lifted.texts, hashes, reasons, found, self.lens.bases(self.batch))
         return self._judged
 
     def part(self, rows: Sequence[int]) -> Viewed:

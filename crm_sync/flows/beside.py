@@ -141,17 +141,19 @@ def _packed(viewed: Viewed) -> Message:
     ]
     texts = {name: column.tolist() for name, column in judged.texts.items()}
     recognised = [i.keys for i in judged.identities], [dict(i.vetoes) for i in judged.identities]
-    return (*columns, texts, judged.reasons, *recognised, judged.bases)
+    return (*columns, texts, judged.hashes, judged.reasons, *recognised, judged.bases)
 
 
 def _unpacked(lens: Lens, raw: list[bytes], answer: Message) -> Viewed:
-    ids, versions, stamps, deleted, merged_into, hub_ids, gates, scope, texts, reasons, keys, vetoes, bases = answer
+    ids, versions, stamps, deleted, merged_into, hub_ids, gates, scope, *seen = answer
+    texts, hashes, reasons, keys, vetoes, bases = seen
     mapping = lens.mapping
     batch = SourceBatch(
         lens.name, mapping.entity, mapping.object, ids, versions, stamps, deleted, merged_into, hub_ids, {}, raw
     )
     judged = Judged(
         {name: np.array(column, dtype=object) for name, column in texts.items()},
+        hashes,
         reasons,
         [Identity(k, v) for k, v in zip(keys, vetoes, strict=True)],
         bases,

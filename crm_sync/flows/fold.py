@@ -53,6 +53,7 @@ def fold(work: Fold) -> Counter[str]:
         before=before,
         linked_by=[work.placements[r].rule if work.links[r] is None else "" for r in rows],
         texts=work.texts[rows],
+        hashes=work.hashes[rows],
         lifted=lifted,
         pending=pending,
         bases=[work.bases[r] for r in rows],
@@ -165,10 +166,9 @@ def _decide(
     sent = shadows.decode_sent(ctx, conn, lens, goldens, [under_way.get(i) for i in reads.link_ids])
     if creates:
         shadow, sent = _as_created(ctx, conn, lens, goldens, reads, creates, shadow, sent)
-    crm = lens.hash(reads.texts)
     incoming = Incoming(
-        crm=crm,
-        lifted=_hub_form(lens, crm, reads.lifted),
+        crm=reads.hashes,
+        lifted=_hub_form(lens, reads.hashes, reads.lifted),
         absent=reads.texts == ABSENT,
         pending=reads.pending,
         null=reads.texts == NULL,

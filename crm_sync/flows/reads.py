@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from crm_sync.flows.goldens import Goldens
 from crm_sync.flows.lens import Lens
-from crm_sync.records import Mask, SourceBatch
+from crm_sync.records import Hashes, Mask, SourceBatch
 from crm_sync.steps.matching import Placement
 from crm_sync.steps.merging import Merged, Shadow
 from crm_sync.store import links, outbox
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """One batch of valid, identified records. `texts`: (n, width) canonical texts, references by record id; `bases` as
-    in Reads."""
+    """One batch of valid, identified records. `texts`: (n, width) canonical texts, references by record id, `hashes`
+    theirs; `bases` as in Reads."""
 
     ctx: Context
     conn: Connection
@@ -37,6 +37,7 @@ class Fold:
     goldens: Goldens
     batch: SourceBatch
     texts: NDArray[np.object_]
+    hashes: Hashes
     bases: list[bytes]
     gates: list[int]
     placements: list[Placement]
@@ -50,9 +51,9 @@ class Fold:
 class Reads:
     """n reads of linked records, ready to merge; all sequences have the same order.
 
-    `before` is the link as stored (None: linked just now, by `linked_by`). `lifted` are the texts in the hub's form,
-    where no reference is `pending`. `bases` are the source values carried, as JSON. `earliest` and `latest` bound the
-    edit in microseconds.
+    `before` is the link as stored (None: linked just now, by `linked_by`). `hashes` are those of `texts`, `lifted` the
+    texts in the hub's form, where no reference is `pending`. `bases` are the source values carried, as JSON. `earliest`
+    and `latest` bound the edit in microseconds.
     """
 
     hub_ids: list[UUID]
@@ -61,6 +62,7 @@ class Reads:
     before: list[links.LinkRow | None]
     linked_by: list[str]
     texts: NDArray[np.object_]
+    hashes: Hashes
     lifted: NDArray[np.object_]
     pending: Mask
     bases: list[bytes]
@@ -90,6 +92,7 @@ class Reads:
             pick(self.before),
             pick(self.linked_by),
             self.texts[index],
+            self.hashes[index],
             self.lifted[index],
             self.pending[index],
             pick(self.bases),

@@ -137,7 +137,7 @@ def _questions(ctx: Context, conn: Connection, lens: Lens, goldens: Goldens, tol
         return Counter()
     rows = {link_id: row for row, link_id in enumerate(reads.link_ids)}
     position = {f.name: p for p, f in enumerate(lens.fields)}
-    crm, vectors = lens.hash(reads.texts).view(np.int64), _hub_hashes(lens, goldens, told).view(np.int64)
+    crm, vectors = reads.hashes.view(np.int64), _hub_hashes(lens, goldens, told).view(np.int64)
     moot: list[int] = []
     opened: list[UUID] = []
     superseded: list[int] = []

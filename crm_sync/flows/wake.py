@@ -69,6 +69,7 @@ def _merge(ctx: Context, conn: Connection, lens: Lens, woken: list[holding.Woken
         before=list(before),
         linked_by=[""] * len(ready),
         texts=texts,
+        hashes=lens.hash(texts),
         lifted=lifted,
         pending=pending,
         bases=bases,

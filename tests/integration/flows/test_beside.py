@@ -55,7 +55,7 @@ def told(viewed: Viewed) -> list[object]:
     return [
         batch.record_ids, batch.versions, batch.stamps.tolist(), batch.deleted.tolist(), batch.merged_into,
         batch.hub_ids, batch.raw, viewed.gates, viewed.scope.tolist(), viewed.stamps,
-        {name: column.tolist() for name, column in judged.texts.items()}, judged.reasons,
+        {name: column.tolist() for name, column in judged.texts.items()}, judged.hashes.tolist(), judged.reasons,
         [(i.keys, dict(i.vetoes)) for i in judged.identities], judged.bases,
     ]  # fmt: skip
 
