@@ -61,7 +61,10 @@ def absorb(ctx: Context, entity: str) -> AbsorbReport:
     ctx.entity(entity)
     report = AbsorbReport()
     ensure_match_keys(ctx, entity)
-    with Beside() as beside, Ahead[Pages, Viewed](lambda page_ids: _view(ctx, entity, page_ids, beside)) as ahead:
+    with (
+        Beside(ctx.keyring.match_key()) as beside,
+        Ahead[Pages, Viewed](lambda page_ids: _view(ctx, entity, page_ids, beside)) as ahead,
+    ):
         while _absorbed(ctx, entity, report, ahead, beside):
             ctx.boundary("absorbed")
     report.totals["woken"] += wake(ctx, entity)
@@ -221,6 +224,7 @@ def _merge(
     hub.enqueue_changes(conn, lens.entity.name, [known[i].hub_id for i in mended if i in known])
     _recognised(conn, lens, batch.object, batch.record_ids)
     goldens = Goldens(ctx, conn, lens.entity, lens.hub_form)
+    goldens.match_keys.know(judged.digests)
     linked = [known[i].hub_id if i in known else None for i in batch.record_ids]
     placed = identify(ctx, conn, lens, goldens, found, batch.hub_ids, linked)
     if placed.united:

@@ -5,7 +5,7 @@ Belongs here: pure views on one batch. Not here: transactions (absorb, ingest), 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from crm_sync.flows.lens import Lens
 from crm_sync.records import MISSING, Hashes, Mask, Page, SourceBatch, Texts
-from crm_sync.steps.matching import Identity, identities
+from crm_sync.steps.matching import Identity, Key, identities
 from crm_sync.steps.scoping import in_scope
 from crm_sync.steps.validation import Reason, validate
 
@@ -22,13 +22,15 @@ from crm_sync.steps.validation import Reason, validate
 @dataclass(frozen=True, slots=True)
 class Judged:
     """What the records of a batch hold: canonical texts by field, their hashes (n, width), every reason of those that
-    must be refused (by row), the identity of each, and its mapped source values as JSON (those that it carried)."""
+    must be refused (by row), the identity of each, and its mapped source values as JSON (those that it carried);
+    `digests` are the stored forms of match keys, as far as they are made already."""
 
     texts: dict[str, Texts]
     hashes: Hashes
     reasons: dict[int, list[Reason]]
     identities: list[Identity]
     bases: list[bytes]
+    digests: Mapping[Key, bytes] = field(default_factory=dict)
 
     def part(self, rows: Sequence[int]) -> Judged:
         """Return what was judged of some records."""
@@ -39,6 +41,7 @@ class Judged:
             {place: self.reasons[row] for place, row in enumerate(rows) if row in self.reasons},
             [self.identities[row] for row in rows],
             [self.bases[row] for row in rows],
+            self.digests,
         )
 
 

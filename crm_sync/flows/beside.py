@@ -3,7 +3,8 @@
 Belongs here: that process, its start and its end, what goes there and back. Not here: what looking is (batches).
 
 One interpreter does one thing at a time; what a batch needs neither the store nor other batches for is a third of all.
-The process is given documents and rules, never a key of the store or a CRM's credentials, and ends with its pipe.
+The process is given documents, rules and the secret of match keys, never a key that opens anything or a CRM's
+credentials, and ends with its pipe.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import chain
 from types import TracebackType
 from typing import IO, Any, Final, Self
 
@@ -26,7 +28,7 @@ from crm_sync import connectors
 from crm_sync.flows.batches import Judged, Viewed, stamps_of, view
 from crm_sync.flows.lens import Lens
 from crm_sync.records import SourceBatch
-from crm_sync.steps.matching import Identity
+from crm_sync.steps.matching import Digester, Identity
 
 _LENGTH: Final = struct.Struct(">Q")
 _SERVE: Final = "from crm_sync.flows.beside import serve; serve()"
@@ -46,7 +48,8 @@ def look(lens: Lens, raw: Sequence[bytes]) -> Viewed:
 class Beside:
     """A process that looks at batches for this one; without it, or when it dies, this one looks itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, match_key: bytes) -> None:
+        self._match_key = match_key
         self._process: subprocess.Popen[bytes] | None = None
         self._ready = False
         self._told: set[tuple[str, str]] = set()
@@ -85,7 +88,8 @@ class Beside:
     def _ask(self, lens: Lens, raw: list[bytes]) -> Message | None:
         assert self._process is not None and self._process.stdin is not None and self._process.stdout is not None
         stream = (lens.name, lens.entity.name)
-        _write(self._process.stdin, (stream, None if stream in self._told else lens, raw))
+        rules = None if stream in self._told else (lens, self._match_key)
+        _write(self._process.stdin, (stream, rules, raw))
         self._told.add(stream)
         return _read(self._process.stdout)
 
@@ -115,18 +119,18 @@ def serve() -> None:
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever is printed must not be taken for an answer
     _write(answers, (_READY,))
-    lenses: dict[tuple[str, str], Lens] = {}
+    known: dict[tuple[str, str], tuple[Lens, bytes]] = {}
     while (request := _read(requests)) is not None:
-        stream, lens, raw = request
-        lens = lenses.setdefault(stream, lens) if lens is not None else lenses[stream]
+        stream, rules, raw = request
+        lens, match_key = known.setdefault(stream, rules) if rules is not None else known[stream]
         try:
-            answer: Message | None = _packed(look(lens, raw))
+            answer: Message | None = _packed(look(lens, raw), Digester(lens.entity.name, match_key))
         except Exception:  # told by the other process, which tries the same
             answer = None
         _write(answers, answer)
 
 
-def _packed(viewed: Viewed) -> Message:
+def _packed(viewed: Viewed, digester: Digester) -> Message:
     """Return what was seen as plain lists: they travel at a fraction of the cost of objects."""
     batch, judged = viewed.batch, viewed.judged()
     columns = [
@@ -140,13 +144,15 @@ def _packed(viewed: Viewed) -> Message:
         viewed.scope,
     ]
     texts = {name: column.tolist() for name, column in judged.texts.items()}
-    recognised = [i.keys for i in judged.identities], [dict(i.vetoes) for i in judged.identities]
-    return (*columns, texts, judged.hashes, judged.reasons, *recognised, judged.bases)
+    keys = [i.keys for i in judged.identities]
+    vetoes = [dict(i.vetoes) for i in judged.identities]
+    digests = [[digester.digest(key) for key in some] for some in keys]
+    return (*columns, texts, judged.hashes, judged.reasons, keys, vetoes, digests, judged.bases)
 
 
 def _unpacked(lens: Lens, raw: list[bytes], answer: Message) -> Viewed:
     ids, versions, stamps, deleted, merged_into, hub_ids, gates, scope, *seen = answer
-    texts, hashes, reasons, keys, vetoes, bases = seen
+    texts, hashes, reasons, keys, vetoes, digests, bases = seen
     mapping = lens.mapping
     batch = SourceBatch(
         lens.name, mapping.entity, mapping.object, ids, versions, stamps, deleted, merged_into, hub_ids, {}, raw
@@ -157,6 +163,7 @@ def _unpacked(lens: Lens, raw: list[bytes], answer: Message) -> Viewed:
         reasons,
         [Identity(k, v) for k, v in zip(keys, vetoes, strict=True)],
         bases,
+        dict(zip(chain.from_iterable(keys), chain.from_iterable(digests), strict=True)),
     )
     return Viewed(lens, batch, gates, scope, stamps_of(batch), judged)
 

@@ -39,6 +39,10 @@ class MatchKeys:
         """Return the stored forms of match keys."""
         return self._digester.digests(keys)
 
+    def know(self, digests: Mapping[Key, bytes]) -> None:
+        """Take over stored forms of match keys that were made elsewhere."""
+        self._digester.know(digests)
+
     def remember(self, hub_ids: Sequence[UUID], found: Sequence[Identity]) -> None:
         """Have match keys of golden records (their own or of a record linked to them) written."""
         for hub_id, identity in zip(hub_ids, found, strict=True):

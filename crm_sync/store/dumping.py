@@ -68,9 +68,10 @@ Encode = Callable[[Column], list[bytes]]
 
 
 def _sized(values: Sequence[bytes]) -> list[bytes]:
-    if max(map(len, values), default=0) < len(_SIZES):
+    try:
         return [_SIZES[len(v)] + v for v in values]
-    return [_INT32(len(v)) + v for v in values]
+    except IndexError:  # a long one among them
+        return [_INT32(len(v)) + v for v in values]
 
 
 def _texts(values: Sequence[str]) -> list[bytes]:

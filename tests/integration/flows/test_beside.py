@@ -13,12 +13,14 @@ from crm_sync.flows.beside import Beside, look
 from crm_sync.flows.context import Context
 from crm_sync.flows.lens import Lens
 from crm_sync.ports import Lane
+from crm_sync.steps.matching import Digester
 from tests.integration.conftest import _template, server_url  # noqa: F401
 from tests.scenarios.conftest import SetStage, set_stage  # noqa: F401
 from tests.scenarios.reading import compare
 from tests.scenarios.stage import Stage
 
 SEED = 424
+MATCH_KEY = b"the secret of match keys"
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def stage(set_stage: SetStage) -> Iterator[Stage]:  # noqa: F811
 @contextmanager
 def started() -> Iterator[Beside]:
     """Start a process and wait until it is of use."""
-    with Beside() as beside:
+    with Beside(MATCH_KEY) as beside:
         beside.start()
         await_ready(beside)
         yield beside
@@ -68,6 +70,8 @@ def test_it_sees_what_this_process_sees(stage: Stage, connection: str) -> None:
             raw = documents(ctx, lens)
             here, there = look(lens, raw), beside.look(lens, raw)
             assert told(there) == told(here)
+            digester = Digester(entity, MATCH_KEY)
+            assert there.judged().digests == digester.digests(k for i in here.judged().identities for k in i.keys)
             assert there.batch.values == {} and here.batch.values != {}, "it was looked at here"
             some = list(range(0, len(raw), 3))
             assert told(there.part(some)) == told(here.part(some))
