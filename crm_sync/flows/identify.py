@@ -88,7 +88,8 @@ def identify(
         else:
             placements.append(matcher.place(found[row], begin))
     united = unite(ctx, conn, lens, goldens, [(a, b) for a, b in matcher.unions if a not in made])
-    placements = [Placement(matcher.root(p.hub_id), p.rule) if p.hub_id is not None else p for p in placements]
+    if matcher.unions:
+        placements = [Placement(matcher.root(p.hub_id), p.rule) if p.hub_id is not None else p for p in placements]
     kept = {p.hub_id for p in placements}
     return Identified(placements, found, [h for h in made if h in kept], united)
 

@@ -6,6 +6,7 @@ Belongs here: which match keys are to be written, and when. Not here: what a mat
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -34,6 +35,7 @@ class MatchKeys:
         self._digester = Digester(entity.name, ctx.keyring.match_key())
         self._waiting: dict[UUID, set[Key]] = {}
         self._told: dict[UUID, tuple[str, ...]] = {}
+        self._alone: set[UUID] = set()
 
     def digests(self, keys: Iterable[Key]) -> dict[Key, bytes]:
         """Return the stored forms of match keys."""
@@ -58,9 +60,15 @@ class MatchKeys:
         """Have the match keys of records that were read written, given by their identities and texts, and where they
         stand in these."""
         self.remember(hub_ids, found)
+        several = Counter(hub_ids)
+        self._alone.update(h for h, reads in several.items() if reads == 1)
         never = np.full(len(rows), NULL, dtype=object)
         columns = [texts[n][rows].tolist() if n in texts else never for n in self._fields]
         self._told.update(zip(hub_ids, zip(*columns, strict=True), strict=True))
+
+    def told_all(self, hub_id: UUID) -> bool:
+        """Tell whether one read told all that a golden record that begins here can be recognised by."""
+        return hub_id in self._alone
 
     def remember_own(self, hub_ids: Sequence[UUID], docs: Sequence[dict[str, str]]) -> None:
         """Have the match keys of golden records' documents written, but for those that say what the last read said."""

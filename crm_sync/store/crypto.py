@@ -69,8 +69,15 @@ class MasterKey:
 
     def wrap(self, key: bytes, context: bytes) -> bytes:
         """Encrypt another key for storage; `context` says which key it is and is checked by `unwrap`."""
-        nonce = os.urandom(_NONCE)
-        return bytes([_WRAPPED]) + nonce + self._cipher.encrypt(nonce, key, context)
+        return self.wrap_all([key], [context])[0]
+
+    def wrap_all(self, keys: Sequence[bytes], contexts: Sequence[bytes]) -> list[bytes]:
+        """Encrypt other keys for storage, as `wrap` does."""
+        form, encrypt = bytes([_WRAPPED]), self._cipher.encrypt
+        return [
+            form + nonce + encrypt(nonce, key, context)
+            for nonce, key, context in zip(_nonces(len(keys)), keys, contexts, strict=True)
+        ]
 
     def unwrap(self, wrapped: bytes, context: bytes, what: str) -> bytes:
         """Decrypt a stored key; CrmSyncError names `what` where it was damaged or belongs elsewhere."""
@@ -110,6 +117,11 @@ def _derive(secret: bytes, info: bytes, length: int) -> bytes:
     return HKDF(algorithm=SHA256(), length=length, salt=None, info=info).derive(secret)
 
 
+def _nonces(count: int) -> list[bytes]:
+    random = os.urandom(_NONCE * count)
+    return [random[at : at + _NONCE] for at in range(0, len(random), _NONCE)]
+
+
 def seal_keyed(
     key_id: int, key: bytes, purpose: str, plaintexts: Sequence[bytes], aads: Sequence[bytes]
 ) -> list[bytes]:
@@ -117,12 +129,10 @@ def seal_keyed(
     header = _KEYED.pack(_BY_KEY_ID, key_id)
     bound = header + purpose.encode() + b"\0"
     encrypt = AESGCM(key).encrypt
-    nonces = os.urandom(_NONCE * len(plaintexts))
-    sealed = []
-    for number, (plaintext, aad) in enumerate(zip(plaintexts, aads, strict=True)):
-        nonce = nonces[number * _NONCE : (number + 1) * _NONCE]
-        sealed.append(header + nonce + encrypt(nonce, plaintext, bound + aad))
-    return sealed
+    return [
+        header + nonce + encrypt(nonce, plaintext, bound + aad)
+        for plaintext, aad, nonce in zip(plaintexts, aads, _nonces(len(plaintexts)), strict=True)
+    ]
 
 
 def key_ids(blobs: Sequence[bytes], purpose: str) -> list[int]:
@@ -180,10 +190,8 @@ def seal_by_subject(
     """Encrypt each value under the key of its golden record, bound to purpose and hub id. Same order and length."""
     form = bytes([_BY_SUBJECT])
     bound = purpose.encode() + b"\0"
-    random = os.urandom(_NONCE * len(plaintexts))
-    nonces = [random[at : at + _NONCE] for at in range(0, len(random), _NONCE)]
     sealed: list[bytes] = []
-    for hub_id, plaintext, nonce in zip(hub_ids, plaintexts, nonces, strict=True):
+    for hub_id, plaintext, nonce in zip(hub_ids, plaintexts, _nonces(len(plaintexts)), strict=True):
         key = keys.get(hub_id)
         if key is None:
             _undecipherable(purpose, len(sealed), f"golden record {hub_id} has no key; it may have been erased")

@@ -99,7 +99,8 @@ def _text_item(value: str) -> bytes:
     return _texts([value])[0]
 
 
-def _text_array(items: Sequence[str]) -> bytes:
+@lru_cache(maxsize=4096)
+def _text_array(items: tuple[str, ...]) -> bytes:
     head = (1, 0, _TEXT_OID, len(items), 1) if items else (0, 0, _TEXT_OID)
     body = b"".join(map(_INT32, head)) + b"".join(map(_text_item, items))
     return _INT32(len(body)) + body
@@ -108,7 +109,7 @@ def _text_array(items: Sequence[str]) -> bytes:
 def _text_arrays(values: Sequence[Sequence[str]]) -> list[bytes]:
     """Encode lists of texts, such as names that come again and again."""
     known: dict[int, bytes] = {}  # the very same lists come again as well
-    return [known.get(id(items)) or known.setdefault(id(items), _text_array(items)) for items in values]
+    return [known.get(id(items)) or known.setdefault(id(items), _text_array(tuple(items))) for items in values]
 
 
 ENCODERS: Final[dict[str, Encode]] = {

@@ -114,7 +114,7 @@ class Keyring:
         master = self._masters.current
         random = os.urandom(KEY_BYTES * len(hub_ids))
         secrets = {h: random[n * KEY_BYTES : (n + 1) * KEY_BYTES] for n, h in enumerate(hub_ids)}
-        wrapped = [master.wrap(secret, subject_key_context(hub_id)) for hub_id, secret in secrets.items()]
+        wrapped = master.wrap_all(list(secrets.values()), [subject_key_context(hub_id) for hub_id in secrets])
         columns: dict[str, Column] = {"hub_id": list(secrets), "wrapped": wrapped}
         copy_columns(conn, "subject_key", columns | {"master_fingerprint": [master.fingerprint] * len(wrapped)})
         return {hub_id: SubjectKey(hub_id, secret) for hub_id, secret in secrets.items()}

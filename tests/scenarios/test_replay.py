@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from crm_sync.connectors import decode
 from crm_sync.flows.absorb import absorb, absorb_batch, part
 from crm_sync.flows.context import Context
 from crm_sync.flows.deliver import deliver
@@ -98,7 +99,7 @@ def _absorb_again(ctx: Context, conn: Connection, connection: str, entity: str) 
     )
     pages = landing.pages_to_absorb(conn, ctx.keyring, entity, [connection], 1000)
     assert pages
-    batches = [ctx.connector(connection).decode(lens.mapping, page.raw) for page in pages]
+    batches = [decode(lens.connection, lens.mapping, page.raw) for page in pages]
     done: Counter[str] = Counter()
     for number, batch in enumerate(batches):
         # Associations of HubSpot move no version: of two pages that tell of one version the later one counts.
