@@ -16,6 +16,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain
@@ -52,6 +53,7 @@ class Beside:
         self._match_key = match_key
         self._process: subprocess.Popen[bytes] | None = None
         self._ready = False
+        self._guard = threading.Lock()
         self._told: set[tuple[str, str]] = set()
 
     def start(self) -> None:
@@ -66,6 +68,14 @@ class Beside:
 
     def ready(self) -> bool:
         """Tell whether the process waits for work."""
+        if not self._guard.acquire(blocking=False):
+            return False  # it is at work
+        try:
+            return self._waits()
+        finally:
+            self._guard.release()
+
+    def _waits(self) -> bool:
         if not self._ready and self._process is not None and self._process.poll() is None:
             answers = self._process.stdout
             assert answers is not None
@@ -74,24 +84,25 @@ class Beside:
         return self._ready
 
     def look(self, lens: Lens, raw: list[bytes]) -> Viewed:
-        """Look at landed documents there, if the process is ready, else here."""
-        if self.ready():
-            try:
-                answer = self._ask(lens, raw)
-            except (OSError, EOFError, pickle.UnpicklingError):
-                answer = None  # it died, or was killed
-            if answer is not None:
-                return _unpacked(lens, raw, answer)
-            self._ready = False  # what went wrong there goes wrong here too, and is told
-        return look(lens, raw)
+        """Look at landed documents there, if the process is ready, else here. Threads may ask at once."""
+        with self._guard:
+            answer = self._ask(lens, raw) if self._waits() else None
+        return look(lens, raw) if answer is None else _unpacked(lens, raw, answer)
 
     def _ask(self, lens: Lens, raw: list[bytes]) -> Message | None:
         assert self._process is not None and self._process.stdin is not None and self._process.stdout is not None
         stream = (lens.name, lens.entity.name)
         rules = None if stream in self._told else (lens, self._match_key)
-        _write(self._process.stdin, (stream, rules, raw))
+        # What goes wrong there goes wrong here too, and is told; it is not asked again.
+        self._ready = False
+        try:
+            _write(self._process.stdin, (stream, rules, raw))
+            answer = _read(self._process.stdout)
+        except (OSError, EOFError, pickle.UnpicklingError):
+            return None  # it died, or was killed
         self._told.add(stream)
-        return _read(self._process.stdout)
+        self._ready = answer is not None
+        return answer
 
     def __enter__(self) -> Self:
         return self

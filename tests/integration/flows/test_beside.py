@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -77,6 +78,14 @@ def test_it_sees_what_this_process_sees(stage: Stage, connection: str) -> None:
             assert told(there.part(some)) == told(here.part(some))
             if (connection, entity) == ("hubspot", "contact"):
                 assert here.judged().reasons, "nothing to refuse: the seed shows too little"
+
+
+def test_who_asks_at_once_is_answered_each(stage: Stage) -> None:
+    with stage.opened() as ctx, started() as beside, ThreadPoolExecutor(max_workers=4) as pool:
+        streams = [ctx.lens(connection, "contact") for connection in ("salesforce", "hubspot", "dynamics")] * 4
+        wanted = {lens.name: documents(ctx, lens) for lens in streams[:3]}
+        seen = list(pool.map(lambda lens: told(beside.look(lens, wanted[lens.name])), streams))
+        assert seen == [told(look(lens, wanted[lens.name])) for lens in streams[:3]] * 4
 
 
 def test_who_is_killed_is_not_missed(stage: Stage) -> None:
