@@ -77,28 +77,23 @@ class LegacyRoutes:
         ]
 
     def _company_table(self) -> list[Endpoint]:
-        base = "/companies/v2/companies"
-        shown = self._legacy.companies
-        return [
-            Endpoint("GET", f"{base}/paged", self._company_page),
-            Endpoint("GET", f"{base}/recent/modified", self._recent(COMPANIES, "modified_us", shown)),
-            Endpoint("GET", f"{base}/recent/created", self._recent(COMPANIES, "created_us", shown)),
-            Endpoint("POST", base, worded(lambda c: self._create(COMPANIES, c, shown))),
-            Endpoint("GET", f"{base}/{{id}}", lambda c: (200, shown([self._find(COMPANIES, c)], None)[0])),
-            Endpoint("PUT", f"{base}/{{id}}", worded(lambda c: self._update(COMPANIES, c, shown))),
-            Endpoint("DELETE", f"{base}/{{id}}", self._delete_company),
-        ]
+        base, shown = "/companies/v2/companies", self._legacy.companies
+        return self._object_table(base, COMPANIES, shown, self._company_page, self._delete_company)
 
     def _deal_table(self) -> list[Endpoint]:
-        base, shown = "/deals/v1/deal", self._legacy.deals
+        return self._object_table("/deals/v1/deal", DEALS, self._legacy.deals, self._deal_page, self._delete_deal)
+
+    def _object_table(
+        self, base: str, name: str, shown: Callable[..., list[Shown]], page: Handler, delete: Handler
+    ) -> list[Endpoint]:
         return [
-            Endpoint("GET", f"{base}/paged", self._deal_page),
-            Endpoint("GET", f"{base}/recent/modified", self._recent(DEALS, "modified_us", shown)),
-            Endpoint("GET", f"{base}/recent/created", self._recent(DEALS, "created_us", shown)),
-            Endpoint("POST", base, worded(lambda c: self._create(DEALS, c, shown))),
-            Endpoint("GET", f"{base}/{{id}}", lambda c: (200, shown([self._find(DEALS, c)], None)[0])),
-            Endpoint("PUT", f"{base}/{{id}}", worded(lambda c: self._update(DEALS, c, shown))),
-            Endpoint("DELETE", f"{base}/{{id}}", self._delete_deal),
+            Endpoint("GET", f"{base}/paged", page),
+            Endpoint("GET", f"{base}/recent/modified", self._recent(name, "modified_us", shown)),
+            Endpoint("GET", f"{base}/recent/created", self._recent(name, "created_us", shown)),
+            Endpoint("POST", base, worded(lambda c: self._create(name, c, shown))),
+            Endpoint("GET", f"{base}/{{id}}", lambda c: (200, shown([self._find(name, c)], None)[0])),
+            Endpoint("PUT", f"{base}/{{id}}", worded(lambda c: self._update(name, c, shown))),
+            Endpoint("DELETE", f"{base}/{{id}}", delete),
         ]
 
     def _property(self, call: Call) -> Answer:
